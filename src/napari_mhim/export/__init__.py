@@ -1,0 +1,1 @@
+"""What leaves: tables, heatmaps and pictures of a result."""

@@ -1,0 +1,1 @@
+"""Vectors: encode patches and keep the result."""

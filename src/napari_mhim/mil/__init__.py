@@ -1,0 +1,1 @@
+"""Models: train, predict and evaluate bags of feature vectors."""

@@ -1,0 +1,1 @@
+"""One file, one training recipe: ``build(model, config, baseline) -> Recipe``."""

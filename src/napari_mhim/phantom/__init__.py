@@ -1,0 +1,1 @@
+"""Made slides: H&E-like tissue with lesions known to the pixel."""

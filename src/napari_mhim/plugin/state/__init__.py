@@ -1,0 +1,1 @@
+"""What the dock knows, without Qt: evented models that widgets read and show."""

@@ -1,0 +1,1 @@
+"""The one dock and its tabs, a file each."""

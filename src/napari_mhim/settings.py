@@ -1,0 +1,169 @@
+"""What the user sets once: device, memory, threads and where things are kept.
+
+Values come from, first to last: the environment (``NAPARI_MHIM_DEVICE`` and so on),
+the user's ``settings.json``, the defaults below.
+"""
+
+import json
+import os
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+
+from platformdirs import user_config_path, user_data_path
+
+from napari_mhim.errors import ConfigError
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+"""What ``Settings.device`` may be; ``auto`` takes the first of cuda, mps, cpu there is."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The user's settings, as plain values."""
+
+    device: str = "auto"
+    """Where models run: one of ``DEVICES``."""
+    cache_mib: int = 512
+    """Decoded tiles kept in memory, in MiB, shared by viewing and thumbnails."""
+    threads: int = 0
+    """Threads for decoding and for torch; 0 takes one for each core."""
+    workspace: str = str(user_data_path("napari-mhim", appauthor=False))
+    """Folder of cohort, features, results and runs when none is named."""
+
+    def __post_init__(self) -> None:
+        if self.device not in DEVICES:
+            raise ConfigError(
+                f"device must be one of {', '.join(DEVICES)}; got {self.device!r}"
+            )
+        if self.cache_mib < 16:
+            raise ConfigError(f"cache_mib must be at least 16, got {self.cache_mib}")
+        if self.threads < 0:
+            raise ConfigError(f"threads must be 0 or more, got {self.threads}")
+
+
+def settings_path() -> Path:
+    """Give the path of the user's ``settings.json``, which need not exist."""
+    return user_config_path("napari-mhim", appauthor=False) / "settings.json"
+
+
+def load_settings() -> Settings:
+    """Read the settings: environment before file before defaults.
+
+    Returns
+    -------
+    Settings
+        The values in force.
+
+    Raises
+    ------
+    ConfigError
+        If the file is no JSON, or a value is of the wrong kind or out of range.
+    """
+    return _with_environment(_from_file(settings_path()))
+
+
+def save_settings(settings: Settings) -> None:
+    """Write the settings to :func:`settings_path`, whole or not at all.
+
+    Parameters
+    ----------
+    settings : Settings
+        What to keep.
+    """
+    path = settings_path()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(asdict(settings), indent=2) + "\n", encoding="utf-8")
+    part.replace(path)
+
+
+def cpu_threads(settings: Settings | None = None) -> int:
+    """Give the number of threads to use on this computer.
+
+    Parameters
+    ----------
+    settings : Settings, optional
+        Read from the user's file where not given.
+
+    Returns
+    -------
+    int
+        ``settings.threads``, or the number of usable cores where that is 0.
+    """
+    threads = (settings or load_settings()).threads
+    if threads:
+        return threads
+    # a container or a cluster's scheduler may allow fewer cores than the machine has
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def resolve_device(wanted: str = "auto") -> str:
+    """Turn ``"auto"`` into the device there is. Imports torch.
+
+    Parameters
+    ----------
+    wanted : str
+        One of ``DEVICES``.
+
+    Returns
+    -------
+    str
+        ``"cuda"``, ``"mps"`` or ``"cpu"``.
+
+    Raises
+    ------
+    ConfigError
+        If a device is asked for by name and this computer has none.
+    """
+    import torch
+
+    there = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if wanted == "auto":
+        return next(name for name, is_there in there.items() if is_there)
+    if wanted not in there:
+        raise ConfigError(f"device must be one of {', '.join(DEVICES)}; got {wanted!r}")
+    if not there[wanted]:
+        usable = ", ".join(name for name, is_there in there.items() if is_there)
+        raise ConfigError(
+            f"device {wanted!r} is not on this computer; there is: {usable}"
+        )
+    return wanted
+
+
+def _from_file(path: Path) -> Settings:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return Settings()
+    except (OSError, ValueError) as err:
+        raise ConfigError(
+            f"settings file {str(path)!r} cannot be read ({err}); mend or delete it"
+        ) from err
+    known = {field.name for field in fields(Settings)}
+    if not isinstance(values, dict) or (unknown := set(values) - known):
+        named = sorted(unknown) if isinstance(values, dict) else type(values).__name__
+        raise ConfigError(
+            f"settings file {str(path)!r} holds {named}; known are {sorted(known)}"
+        )
+    return Settings(**values)
+
+
+def _with_environment(settings: Settings) -> Settings:
+    for field in fields(Settings):
+        text = os.environ.get(f"NAPARI_MHIM_{field.name.upper()}")
+        if text is None:
+            continue
+        kind = type(getattr(settings, field.name))
+        try:
+            settings = replace(settings, **{field.name: kind(text)})
+        except ValueError as err:
+            raise ConfigError(
+                f"NAPARI_MHIM_{field.name.upper()} must be {kind.__name__}, got {text!r}"
+            ) from err
+    return settings

@@ -1,0 +1,1 @@
+"""Pixels: open slides lazily, find tissue, lay the patch grid, read patches."""

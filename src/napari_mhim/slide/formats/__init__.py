@@ -1,0 +1,1 @@
+"""One file, one family of files: ``RANK``, ``sniff(head, path)``, ``open_slide(path)``."""
