@@ -14,7 +14,7 @@ _PUBLIC = {
     "open_slide": "napari_mhim.slide",
 }
 
-__all__ = [*sorted(_PUBLIC), "__version__"]  # noqa: PLE0604 - names from the table
+__all__ = [*sorted(_PUBLIC), "__version__"]
 
 
 def __getattr__(name: str) -> Any:

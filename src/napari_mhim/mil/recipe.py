@@ -57,7 +57,7 @@ class Recipe(nn.Module, ABC):
             The losses.
         """
 
-    def after_step(self, step: int, total_steps: int) -> None:  # noqa: B027 - may be nothing
+    def after_step(self, step: int, total_steps: int) -> None:
         """Do what follows the optimiser's step, for instance move the teacher."""
 
     def describe(self) -> dict[str, Any]:
