@@ -1,0 +1,347 @@
+"""The whole run, stage by stage, for one slide or many.
+
+1. :func:`extract_slides` turns slides into features on disk (``slide`` → ``features``).
+2. :func:`train` turns a label table and features into a bundle (``features`` → ``mil``).
+3. :func:`predict_slides` turns slides and a bundle into results (``mil`` → result files).
+
+Every stage is a generator of events whose arguments are plain values, so that the command
+line loops over it and the window runs it in a child process. Importing this module
+imports no torch: the window's process names these functions and never runs them.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_mhim import settings
+from napari_mhim.errors import CohortError, MhimError, WorkspaceError
+from napari_mhim.events import Note, Progress
+from napari_mhim.features.config import ExtractConfig
+from napari_mhim.mil.config import TrainConfig
+from napari_mhim.workspace import Workspace, safe
+
+if TYPE_CHECKING:
+    from napari_mhim.mil.bags import Bag
+    from napari_mhim.mil.bundle import BundleConfig
+    from napari_mhim.mil.cohort import Cohort
+
+
+@dataclass(frozen=True)
+class SlideFailed:
+    """One slide of many that could not be done; the others go on."""
+
+    slide: str
+    """Path of the slide."""
+    reason: str
+    """One sentence."""
+
+
+@dataclass(frozen=True)
+class PredictDone:
+    """One slide's result is on disk."""
+
+    slide: str
+    """Path of the slide."""
+    result_path: str
+    """Path of the result file, read by ``SlideResult.load``."""
+
+
+@dataclass(frozen=True)
+class DeviceReady:
+    """Where models will run."""
+
+    name: str
+    """``"cuda"``, ``"mps"`` or ``"cpu"``."""
+    detail: str
+    """For the person at the screen, for instance the name of the GPU."""
+
+
+def describe_device(wanted: str = "auto") -> Iterator[DeviceReady]:
+    """Find out where models will run; imports torch, so the window asks a child.
+
+    Parameters
+    ----------
+    wanted : str
+        One of ``settings.DEVICES``.
+
+    Yields
+    ------
+    DeviceReady
+        Once.
+
+    Raises
+    ------
+    ConfigError
+        If the device asked for is not on this computer.
+    """
+    name = settings.resolve_device(wanted)
+    import torch
+
+    if name == "cuda":
+        yield DeviceReady(name, torch.cuda.get_device_name())
+    elif name == "mps":
+        yield DeviceReady(name, "Apple GPU")
+    else:
+        threads = settings.cpu_threads()
+        yield DeviceReady(name, f"CPU, {threads} thread{'s' if threads > 1 else ''}")
+
+
+def features_path(workspace: Workspace, slide: str, config: ExtractConfig) -> Path:
+    """Give the path of one slide's features in a workspace.
+
+    Parameters
+    ----------
+    workspace : Workspace
+        Where features are kept.
+    slide : str
+        Path or name of the slide.
+    config : ExtractConfig
+        Encoder and scale; imports the encoder's part where the scale is its own.
+
+    Returns
+    -------
+    Path
+        The file, which need not exist.
+    """
+    from napari_mhim.features.extract import scale_of
+
+    mpp, patch_px = scale_of(config)
+    folder = workspace.features_dir(config.encoder, mpp, patch_px)
+    return folder / f"{safe(Path(slide).stem)}.h5"
+
+
+def extract_slides(
+    slides: Sequence[str], workspace: str, config: ExtractConfig
+) -> Iterator[object]:
+    """Extract features of slides, one after another; what is done is skipped.
+
+    Parameters
+    ----------
+    slides : sequence of str
+        Paths of slides, with different names.
+    workspace : str
+        Folder of the workspace.
+    config : ExtractConfig
+        Encoder, scale, device.
+
+    Yields
+    ------
+    Progress, Note, ExtractDone or SlideFailed
+        An ``ExtractDone`` or ``SlideFailed`` ends each slide.
+
+    Raises
+    ------
+    CohortError
+        If two slides have the same name.
+    WorkspaceError
+        If the workspace cannot be written: no slide can be done then.
+    """
+    from napari_mhim.features.extract import extract
+
+    _refuse_twins(slides)
+    place = Workspace(Path(workspace))
+    for slide in slides:
+        try:
+            yield from extract(slide, features_path(place, slide, config), config)
+        except WorkspaceError:
+            raise
+        except MhimError as err:
+            yield SlideFailed(slide, str(err))
+
+
+def train(
+    workspace: str,
+    cohort: str,
+    config: TrainConfig,
+    extract_config: ExtractConfig,
+    run: str = "run",
+) -> Iterator[object]:
+    """Train a model on a label table: missing features first, then the loop.
+
+    Parameters
+    ----------
+    workspace : str
+        Folder of the workspace.
+    cohort : str
+        Path of the label table.
+    config : TrainConfig
+        Model, recipe and loop.
+    extract_config : ExtractConfig
+        Encoder and scale of the features.
+    run : str
+        Name of the run's folder; a run that was stopped goes on.
+
+    Yields
+    ------
+    Progress, Note, ExtractDone, EpochDone or FitDone
+        ``FitDone`` is the last.
+
+    Raises
+    ------
+    CohortError
+        If the table cannot be trained on, or one of its slides cannot be read.
+    """
+    from napari_mhim.mil.cohort import Cohort
+    from napari_mhim.mil.splits import split_roles
+    from napari_mhim.mil.train import fit
+
+    place = Workspace(Path(workspace))
+    table = Cohort.read(cohort)
+    slides = [str(row.path) for row in table.rows]
+    for event in extract_slides(slides, workspace, extract_config):
+        if isinstance(event, SlideFailed):
+            raise CohortError(f"slide {event.slide!r} cannot be used: {event.reason}")
+        yield event
+    if any(not row.role for row in table.rows):
+        table = split_roles(table, seed=config.seed)
+        yield Note("Slides were split by patient; the split is saved with the run.")
+    bags = _bags(place, table, extract_config)
+    by_role = {
+        role: [bags[row.slide] for row in table.rows if row.role == role]
+        for role in ("train", "val")
+    }
+    yield from fit(
+        by_role["train"],
+        by_role["val"],
+        table.classes,
+        config,
+        place.run_dir(run),
+        cohort=table,
+    )
+
+
+def predict_slides(
+    slides: Sequence[str],
+    bundle: str,
+    workspace: str,
+    device: str = "auto",
+    slide_mpp: float | None = None,
+) -> Iterator[object]:
+    """Run a bundle on slides, one after another.
+
+    Parameters
+    ----------
+    slides : sequence of str
+        Paths of slides, with different names.
+    bundle : str
+        Folder of the bundle.
+    workspace : str
+        Folder of the workspace: features are reused, results are written.
+    device : str
+        One of ``settings.DEVICES``.
+    slide_mpp : float, optional
+        Micrometres per pixel for slides that do not say theirs.
+
+    Yields
+    ------
+    Progress, Note, ExtractDone, PredictDone or SlideFailed
+        A ``PredictDone`` or ``SlideFailed`` ends each slide.
+    """
+    _refuse_twins(slides)
+    for slide in slides:
+        try:
+            yield from predict_slide(slide, bundle, workspace, device, slide_mpp)
+        except WorkspaceError:
+            raise
+        except MhimError as err:
+            yield SlideFailed(slide, str(err))
+
+
+def predict_slide(
+    slide: str,
+    bundle: str,
+    workspace: str,
+    device: str = "auto",
+    slide_mpp: float | None = None,
+) -> Iterator[object]:
+    """Run a bundle on one slide: features, prediction, result file.
+
+    Parameters
+    ----------
+    slide : str
+        Path of the slide.
+    bundle : str
+        Folder of the bundle.
+    workspace : str
+        Folder of the workspace.
+    device : str
+        One of ``settings.DEVICES``.
+    slide_mpp : float, optional
+        Micrometres per pixel, for a slide that does not say its own.
+
+    Yields
+    ------
+    Progress, Note, ExtractDone or PredictDone
+        ``PredictDone`` is the last.
+
+    Raises
+    ------
+    SlideError, UnknownMppError, NoTissueError
+        If the slide cannot be used.
+    BundleError, FeatureMismatchError
+        If the bundle cannot be used, or wants other features.
+    WorkspaceError
+        If the result cannot be written.
+    """
+    from napari_mhim.features.extract import extract
+    from napari_mhim.features.store import FeatureStore
+    from napari_mhim.mil.bundle import Bundle
+    from napari_mhim.mil.predict import predict
+
+    place = Workspace(Path(workspace))
+    model = Bundle.open(bundle)
+    wanted = extract_config(model.config, device=device, slide_mpp=slide_mpp)
+    store_path = features_path(place, slide, wanted)
+    yield from extract(slide, store_path, wanted)
+    yield Progress(f"prediction of {Path(slide).name}", 0, 1, "slides")
+    with FeatureStore.open(store_path) as store:
+        result = predict(model, store, device=device)
+    path = place.result_path(model.name, Path(slide).stem)
+    result.save(path)
+    yield PredictDone(slide, str(path))
+
+
+def extract_config(
+    bundle: "BundleConfig", device: str = "auto", slide_mpp: float | None = None
+) -> ExtractConfig:
+    """Give the extraction that a bundle's model was trained on.
+
+    Parameters
+    ----------
+    bundle : BundleConfig
+        What the bundle says of its features.
+    device : str
+        Where to run the encoder.
+    slide_mpp : float, optional
+        Micrometres per pixel, for a slide that does not say its own.
+
+    Returns
+    -------
+    ExtractConfig
+        The same encoder, scale, overlap and tissue share.
+    """
+    return replace(bundle.extract, device=device, slide_mpp=slide_mpp)
+
+
+def _bags(
+    place: Workspace, table: "Cohort", config: ExtractConfig
+) -> dict[str, "Bag"]:
+    from napari_mhim.mil.bags import read_bag
+
+    return {
+        row.slide: read_bag(features_path(place, str(row.path), config), row)
+        for row in table.rows
+    }
+
+
+def _refuse_twins(slides: Sequence[str]) -> None:
+    """Names are ids: two slides of one name would share features and results."""
+    seen: dict[str, str] = {}
+    for slide in slides:
+        name = Path(slide).stem
+        if name in seen:
+            raise CohortError(
+                f"two slides are named {name!r}: {seen[name]!r} and {slide!r}; rename one"
+            )
+        seen[name] = slide
