@@ -1,0 +1,232 @@
+"""Settings of a training run, as plain values that any process can read without torch."""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, get_args
+
+from napari_mhim import _parts
+from napari_mhim.errors import ConfigError, UnknownPartError
+from napari_mhim.settings import DEVICES
+
+MODELS = "napari_mhim.mil.models"
+"""Folder whose files are the models."""
+RECIPES_FOLDER = "napari_mhim.mil.recipes"
+"""Folder whose files are the training recipes."""
+
+Balance = Literal["sampling", "loss", "none"]
+
+
+@dataclass(frozen=True)
+class PlainConfig:
+    """Settings of the recipe without a teacher: there are none."""
+
+
+@dataclass(frozen=True)
+class MhimConfig:
+    """Settings of masked hard instance mining (Tang et al., ICCV 2023)."""
+
+    mask_ratio_high: float | Literal["auto"] = "auto"
+    """Share of most salient instances the teacher hides, in [0, 1); "auto" takes the easy share."""
+    mask_ratio_low: float = 0.0
+    """Share of least salient instances left out, in [0, 1)."""
+    mask_ratio_random: float = 0.5
+    """Share left out at random, in [0, 1)."""
+    high_keep_share: float = 0.5
+    """Of twice (1 / this) the salient share, the part that is hidden, by lot, in (0, 1]."""
+    high_schedule: Literal["cosine", "constant"] = "cosine"
+    """Whether the hidden share falls to 0 over the run, or stays."""
+    consistency_weight: float = 0.1
+    """Weight of the consistency loss beside the classification loss, 0 or more."""
+    temperature_teacher: float = 0.1
+    """Temperature of the teacher's bag feature in the consistency loss, above 0."""
+    temperature_student: float = 1.0
+    """Temperature of the student's bag feature in the consistency loss, above 0."""
+    momentum: float = 0.9999
+    """How much of the teacher stays at each step, in [0, 1]."""
+    momentum_schedule: Literal["constant", "cosine"] = "constant"
+    """Whether the momentum stays or rises to 1 over the run."""
+    student_init: Literal["projection", "all", "none"] = "projection"
+    """What the student takes from the baseline."""
+    teacher_dropout: bool = False
+    """Whether the teacher scores with dropout, as the authors' code does against their paper."""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.mask_ratio_high, str) and self.mask_ratio_high != "auto":
+            raise ConfigError(
+                "mask_ratio_high must be 'auto' or a share in [0, 1), "
+                f"got {self.mask_ratio_high!r}"
+            )
+        for name in ("mask_ratio_high", "mask_ratio_low", "mask_ratio_random"):
+            value = getattr(self, name)
+            if value != "auto" and not 0 <= value < 1:
+                raise ConfigError(f"{name} must be in [0, 1), got {value}")
+        if not 0 < self.high_keep_share <= 1:
+            raise ConfigError(
+                f"high_keep_share must be in (0, 1], got {self.high_keep_share}"
+            )
+        if not 0 <= self.momentum <= 1:
+            raise ConfigError(f"momentum must be in [0, 1], got {self.momentum}")
+        if self.consistency_weight < 0:
+            raise ConfigError(
+                f"consistency_weight must be 0 or more, got {self.consistency_weight}"
+            )
+        for name in ("temperature_teacher", "temperature_student"):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"{name} must be above 0, got {getattr(self, name)}")
+        _check_choice(self, "high_schedule", ("cosine", "constant"))
+        _check_choice(self, "momentum_schedule", ("constant", "cosine"))
+        _check_choice(self, "student_init", ("projection", "all", "none"))
+
+
+RECIPES: dict[str, type] = {"plain": PlainConfig, "mhim": MhimConfig}
+"""Config class of each recipe that has one."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How a model is trained; the defaults are the authors', suited to small cohorts."""
+
+    model: str = "abmil"
+    """Name of a file in ``mil/models``."""
+    model_options: Mapping[str, Any] = field(default_factory=dict)
+    """Options of the model's ``build``, plain values."""
+    recipe: str = "mhim"
+    """Name of a file in ``mil/recipes``."""
+    recipe_options: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of the recipe's config, plain values; the rest keep their defaults."""
+    epochs: int = 100
+    """Most passes over the training slides, 1 or more."""
+    baseline_epochs: int = 0
+    """The same for the baseline a recipe starts from; 0 takes ``epochs``."""
+    lr: float = 2e-4
+    """Adam's learning rate at the start; it falls to 0 along a cosine, per epoch."""
+    weight_decay: float = 1e-5
+    """Adam's L2 penalty, 0 or more."""
+    patience: int = 20
+    """Epochs without a better validation result after which training stops; 0: never."""
+    min_epochs: int = 10
+    """Epochs before which it never stops early."""
+    balance: Balance = "sampling"
+    """How rare classes are helped: drawn as often as common ones, weighted in the loss, or not."""
+    accumulate: int = 1
+    """Bags whose gradients are averaged before a step of the optimiser, 1 or more."""
+    seed: int = 0
+    """Seed of weights, order, dropout and masks."""
+    device: str = "auto"
+    """One of ``auto``, ``cpu``, ``cuda``, ``mps``."""
+    threads: int = 0
+    """Threads of torch on the CPU; 0 takes the user's setting, once, and keeps it with the run."""
+    amp: bool = False
+    """Whether to compute in bfloat16 where the device is ``cuda``."""
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "accumulate"):
+            if getattr(self, name) < 1:
+                raise ConfigError(
+                    f"{name} must be 1 or more, got {getattr(self, name)}"
+                )
+        not_negative = ("baseline_epochs", "patience", "min_epochs", "threads", "seed")
+        for name in (*not_negative, "weight_decay"):
+            if getattr(self, name) < 0:
+                raise ConfigError(
+                    f"{name} must be 0 or more, got {getattr(self, name)}"
+                )
+        if not self.lr > 0:
+            raise ConfigError(f"lr must be above 0, got {self.lr}")
+        if self.device not in DEVICES:
+            raise ConfigError(
+                f"device must be one of {', '.join(DEVICES)}; got {self.device!r}"
+            )
+        _check_choice(self, "balance", get_args(Balance))
+        check_part(MODELS, self.model)
+        recipe_config(self)
+
+
+def recipe_config(config: TrainConfig) -> Any:
+    """Give the recipe's own config, made from ``recipe_options``.
+
+    Parameters
+    ----------
+    config : TrainConfig
+        Settings of the run.
+
+    Returns
+    -------
+    dataclass
+        An instance of the class that ``RECIPES`` names for the recipe.
+
+    Raises
+    ------
+    UnknownPartError
+        If there is no such recipe.
+    ConfigError
+        If an option is unknown or out of range; the message lists the known ones.
+    """
+    if config.recipe not in RECIPES:
+        raise UnknownPartError(
+            f"no recipe named {config.recipe!r}; there are: {', '.join(sorted(RECIPES))}"
+        )
+    kind = RECIPES[config.recipe]
+    known = [option.name for option in fields(kind)]
+    check_options(f"recipe {config.recipe!r}", config.recipe_options, known)
+    try:
+        return kind(**config.recipe_options)
+    except TypeError as err:
+        raise ConfigError(
+            f"an option of recipe {config.recipe!r} is of the wrong kind: {err}"
+        ) from err
+
+
+def check_part(folder: str, name: str) -> None:
+    """Refuse a part that is not in its folder, without importing any.
+
+    Parameters
+    ----------
+    folder : str
+        Dotted name of the package.
+    name : str
+        Wanted part.
+
+    Raises
+    ------
+    UnknownPartError
+        If it is not there; the message lists those that are.
+    """
+    if name not in (known := _parts.names(folder)):
+        kind = folder.rpartition(".")[2].removesuffix("s")
+        raise UnknownPartError(
+            f"no {kind} named {name!r}; there are: {', '.join(known)}"
+        )
+
+
+def check_options(owner: str, options: Mapping[str, Any], known: list[str]) -> None:
+    """Refuse options nobody knows.
+
+    Parameters
+    ----------
+    owner : str
+        Whose options they are, for the message: ``"recipe 'mhim'"``.
+    options : mapping
+        What was given.
+    known : list of str
+        What may be given.
+
+    Raises
+    ------
+    ConfigError
+        Naming the first unknown option, the closest known one and all of them.
+    """
+    for name in options:
+        if name in known:
+            continue
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f" (did you mean {close[0]!r}?)" if close else ""
+        listed = ", ".join(known) or "none"
+        raise ConfigError(f"{owner} has no option {name!r}{hint}; it has: {listed}")
+
+
+def _check_choice(config: object, name: str, choices: tuple[str, ...]) -> None:
+    value = getattr(config, name)
+    if value not in choices:
+        raise ConfigError(f"{name} must be one of {', '.join(choices)}; got {value!r}")

@@ -1,0 +1,368 @@
+"""What a model saw on one slide: computed once, kept in HDF5, read without torch."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_mhim.errors import StoreError
+from napari_mhim.slide.tiling import PatchGrid
+from napari_mhim.workspace import writing
+
+_KIND = "napari-mhim slide result"
+_VERSION = 1
+
+Role = Literal["train", "val", "test", "unknown", "not in the cohort"]
+
+
+@dataclass(frozen=True)
+class Cutoff:
+    """The score from which on a slide counts as the class of interest."""
+
+    value: float
+    """Least probability of the class of interest, in [0, 1]."""
+    n: int
+    """How many slides it was chosen on."""
+    where: str
+    """Which slides: ``"validation"``, or ``"user"`` for one set by hand (n = 0)."""
+
+
+@dataclass(frozen=True, eq=False)
+class SlideResult:
+    """Student's and teacher's view of one slide of N patches, C classes, K attention branches."""
+
+    slide: str
+    """Slide's name: its file name without suffix."""
+    path: str
+    """Where the slide file was, "" when unknown."""
+    fingerprint: str
+    """Slide's fingerprint, "" when unknown."""
+    slide_shape: tuple[int, int]
+    """Level-0 pixels, (y, x)."""
+    slide_mpp: tuple[float, float] | None
+    """Micrometres per level-0 pixel, (y, x); None when unknown."""
+    grid: PatchGrid
+    """Where the N patches lie."""
+    bundle: str
+    """Model's name, for people."""
+    bundle_id: str
+    """Hash of the model's weights and settings."""
+    classes: tuple[str, ...]
+    """Names of the C classes, in the model's order."""
+    target: int
+    """Index of the class of interest."""
+    probabilities: NDArray[np.float32]
+    """Student's score of each class, shape (C,), summing to 1."""
+    attention: NDArray[np.float32]
+    """Student's weight of each patch, shape (K, N)."""
+    branches: tuple[str, ...]
+    """Names of the K rows of ``attention``."""
+    evidence: NDArray[np.float32]
+    """Push of each patch towards each class, alone, shape (N, C); classes sum to 0."""
+    evidence_kind: Literal["exact", "approximate"]
+    """Whether attention × evidence sums to the score, or nearly."""
+    evidence_limits: NDArray[np.float32]
+    """Colour limits of ``contribution``, the same for every slide, shape (C,), above 0."""
+    student_scores: NDArray[np.float32]
+    """What the student ranks patches by, heads reduced, shape (N,); larger weighs more."""
+    teacher_scores: NDArray[np.float32]
+    """What the mask ranks patches by, heads reduced, shape (N,); larger is more salient."""
+    score_source: Literal["teacher", "own scores"]
+    """Whose scores those are: a model without a teacher uses its own."""
+    mask: NDArray[np.bool_]
+    """True for the patches that would be hidden in training, shape (N,)."""
+    mask_ratio_high: float
+    """Share hidden (β_h, undecayed; ρ = 1)."""
+    cutoff: Cutoff | None = None
+    """Cut-off of the class of interest; None with more than two classes or none chosen."""
+    calibrated: bool = False
+    """Whether the probabilities went through a stored calibration."""
+    role: Role = "unknown"
+    """Which role the slide had when the model was trained."""
+    provenance: Mapping[str, str] = field(default_factory=dict)
+    """Package version, encoder id, time, device: names to text."""
+
+    def __len__(self) -> int:
+        """Count the patches."""
+        return len(self.grid)
+
+    @property
+    def score(self) -> float:
+        """Give the probability of the class of interest, in [0, 1]."""
+        return float(self.probabilities[self.target])
+
+    @property
+    def contribution(self) -> NDArray[np.float32]:
+        """Give N · attention × evidence, shape (N, C): 1 patch's push on the scale of the logits.
+
+        The mean over patches is the class score before the softmax (minus bias and mean
+        over classes) where ``evidence_kind`` is "exact". Branches are averaged.
+        """
+        return contribution(self.attention, self.evidence)
+
+    def save(self, path: Path) -> None:
+        """Write the result as HDF5, whole or not at all.
+
+        Parameters
+        ----------
+        path : Path
+            File to write; an older one is replaced.
+
+        Raises
+        ------
+        WorkspaceError
+            If the folder cannot be written or the disk is full.
+        """
+        with writing(path) as part, h5py.File(part, "w") as file:
+            _write(file, self)
+
+    @classmethod
+    def load(cls, path: Path) -> "SlideResult":
+        """Read a result.
+
+        Parameters
+        ----------
+        path : Path
+            File written by :meth:`save`.
+
+        Returns
+        -------
+        SlideResult
+            The result.
+
+        Raises
+        ------
+        StoreError
+            If the file is missing, damaged, of another kind, or from a newer version.
+        """
+        if not Path(path).is_file():
+            raise StoreError(f"no result at {str(path)!r}; run the model on the slide")
+        try:
+            with h5py.File(path, "r") as file:
+                _check_kind(file, path)
+                result = _read(file)
+        except StoreError:
+            raise
+        except (OSError, KeyError, ValueError, TypeError, RuntimeError) as err:
+            raise StoreError(
+                f"result file {str(path)!r} is damaged ({err}); run the model again"
+            ) from err
+        _check_shapes(result, path)
+        return result
+
+
+@dataclass(frozen=True, eq=False)
+class HardInstances:
+    """Patches the student weighs most among those not hidden, M ≤ k of them, best first."""
+
+    index: NDArray[np.int64]
+    """Rows of the bag, shape (M,)."""
+    student_rank: NDArray[np.int64]
+    """Rank of each by the student in the whole bag, 1 = weighs most, shape (M,)."""
+    teacher_rank: NDArray[np.int64]
+    """Rank of each by the teacher in the whole bag, 1 = most salient, shape (M,)."""
+    evidence: NDArray[np.float32]
+    """Evidence of each for the class, shape (M,), above 0."""
+    reasons: tuple[str, ...]
+    """One sentence for each."""
+
+    def __len__(self) -> int:
+        """Count them."""
+        return len(self.index)
+
+
+def contribution(
+    attention: NDArray[np.float32], evidence: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Give each patch's push on the scale of the logits.
+
+    Parameters
+    ----------
+    attention : ndarray, shape (K, N)
+        Weight of each patch in each branch; branches are averaged.
+    evidence : ndarray, shape (N, C)
+        Push of each patch towards each class, alone.
+
+    Returns
+    -------
+    ndarray, shape (N, C), float32
+        N · attention × evidence.
+    """
+    weight = attention.mean(axis=0) * attention.shape[1]  # (N,)
+    return np.asarray(weight[:, None] * evidence, np.float32)
+
+
+def hard_instances(
+    result: SlideResult, class_index: int | None = None, k: int = 20
+) -> HardInstances:
+    """Pick the hard patches: not hidden, speaking for the class, weighed most by the student.
+
+    Parameters
+    ----------
+    result : SlideResult
+        What the model saw.
+    class_index : int, optional
+        Class they must speak for; the class of interest where not given.
+    k : int
+        Most to pick.
+
+    Returns
+    -------
+    HardInstances
+        At most k, by falling weight; empty when no remaining patch supports the class.
+    """
+    chosen = result.target if class_index is None else class_index
+    evidence = result.evidence[:, chosen]
+    eligible = np.flatnonzero(~result.mask & (evidence > 0))
+    # stable: patches of equal weight stay in the bag's order
+    order = np.argsort(-result.student_scores[eligible], kind="stable")
+    index = eligible[order[:k]]
+    student = _ranks(result.student_scores)[index]
+    teacher = _ranks(result.teacher_scores)[index]
+    return HardInstances(
+        index=index.astype(np.int64),
+        student_rank=student,
+        teacher_rank=teacher,
+        evidence=evidence[index],
+        reasons=tuple(
+            _reason(result, chosen, int(s), int(t), float(e))
+            for s, t, e in zip(student, teacher, evidence[index], strict=True)
+        ),
+    )
+
+
+def _ranks(scores: NDArray[np.float32]) -> NDArray[np.int64]:
+    ranks = np.empty(len(scores), np.int64)
+    ranks[np.argsort(-scores, kind="stable")] = np.arange(1, len(scores) + 1)
+    return ranks
+
+
+def _reason(
+    result: SlideResult, chosen: int, student: int, teacher: int, evidence: float
+) -> str:
+    whose = "teacher's" if result.score_source == "teacher" else "model's own"
+    return (
+        f"Not hidden: {teacher} of {len(result)} by the {whose} score; "
+        f"the student weighs it {student} of {len(result)}; "
+        f"evidence for {result.classes[chosen]} {evidence:+.2f}."
+    )
+
+
+_ARRAYS = (
+    "probabilities",
+    "attention",
+    "evidence",
+    "evidence_limits",
+    "student_scores",
+    "teacher_scores",
+    "mask",
+)
+_TEXTS = (
+    "slide",
+    "path",
+    "fingerprint",
+    "bundle",
+    "bundle_id",
+    "evidence_kind",
+    "score_source",
+    "role",
+)
+
+
+def _write(file: h5py.File, result: SlideResult) -> None:
+    file.attrs["kind"] = _KIND
+    file.attrs["version"] = _VERSION
+    for name in _TEXTS:
+        file.attrs[name] = getattr(result, name)
+    file.attrs["plain"] = json.dumps(_plain(result))
+    for name in _ARRAYS:
+        file.create_dataset(name, data=getattr(result, name))
+    grid = file.create_group("grid")
+    for name in ("origin", "stride_px", "patch_px", "cells"):
+        grid.create_dataset(name, data=getattr(result.grid, name))
+    grid.attrs["shape"] = result.grid.shape
+    grid.attrs["mpp"] = result.grid.mpp
+    grid.attrs["patch_model_px"] = result.grid.patch_model_px
+
+
+def _plain(result: SlideResult) -> dict[str, Any]:
+    cutoff = result.cutoff
+    return {
+        "slide_shape": list(result.slide_shape),
+        "slide_mpp": None if result.slide_mpp is None else list(result.slide_mpp),
+        "classes": list(result.classes),
+        "branches": list(result.branches),
+        "target": result.target,
+        "mask_ratio_high": result.mask_ratio_high,
+        "calibrated": result.calibrated,
+        "cutoff": None if cutoff is None else [cutoff.value, cutoff.n, cutoff.where],
+        "provenance": dict(result.provenance),
+    }
+
+
+def _read(file: h5py.File) -> SlideResult:
+    plain = json.loads(file.attrs["plain"])
+    mpp = plain["slide_mpp"]
+    return SlideResult(
+        **{name: str(file.attrs[name]) for name in _TEXTS},  # type: ignore[arg-type]
+        **{name: file[name][()] for name in _ARRAYS},
+        slide_shape=(plain["slide_shape"][0], plain["slide_shape"][1]),
+        slide_mpp=None if mpp is None else (mpp[0], mpp[1]),
+        grid=_read_grid(file["grid"]),
+        classes=tuple(plain["classes"]),
+        branches=tuple(plain["branches"]),
+        target=plain["target"],
+        mask_ratio_high=plain["mask_ratio_high"],
+        calibrated=plain["calibrated"],
+        cutoff=None if plain["cutoff"] is None else Cutoff(*plain["cutoff"]),
+        provenance=plain["provenance"],
+    )
+
+
+def _read_grid(group: h5py.Group) -> PatchGrid:
+    rows, columns = (int(value) for value in group.attrs["shape"])
+    return PatchGrid(
+        origin=group["origin"][()],
+        stride_px=group["stride_px"][()],
+        patch_px=group["patch_px"][()],
+        shape=(rows, columns),
+        cells=group["cells"][()],
+        mpp=float(group.attrs["mpp"]),
+        patch_model_px=int(group.attrs["patch_model_px"]),
+    )
+
+
+def _check_kind(file: h5py.File, path: Path) -> None:
+    if file.attrs.get("kind") != _KIND:
+        raise StoreError(
+            f"{str(path)!r} is no result of this program; choose a file in results/"
+        )
+    if (version := int(file.attrs["version"])) > _VERSION:
+        raise StoreError(
+            f"result file {str(path)!r} is of version {version}, this program reads up "
+            f"to {_VERSION}; update napari-mhim"
+        )
+
+
+def _check_shapes(result: SlideResult, path: Path) -> None:
+    n, c, k = len(result.grid), len(result.classes), len(result.branches)
+    wanted = {
+        "probabilities": (c,),
+        "attention": (k, n),
+        "evidence": (n, c),
+        "evidence_limits": (c,),
+        "student_scores": (n,),
+        "teacher_scores": (n,),
+        "mask": (n,),
+    }
+    for name, shape in wanted.items():
+        if (found := getattr(result, name).shape) != shape:
+            raise StoreError(
+                f"result file {str(path)!r} is damaged: {name} is {found}, "
+                f"not {shape}; run the model again"
+            )
