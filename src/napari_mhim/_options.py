@@ -9,6 +9,7 @@ import inspect
 import textwrap
 from dataclasses import MISSING, dataclass, fields
 from functools import cache
+from itertools import pairwise
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
@@ -65,8 +66,10 @@ def _docs(config: type) -> dict[str, str]:
     tree = ast.parse(textwrap.dedent(inspect.getsource(config)))
     body = tree.body[0].body if isinstance(tree.body[0], ast.ClassDef) else []
     docs = {}
-    for field, after in zip(body, body[1:], strict=False):
-        if not isinstance(field, ast.AnnAssign) or not isinstance(field.target, ast.Name):
+    for field, after in pairwise(body):
+        if not isinstance(field, ast.AnnAssign) or not isinstance(
+            field.target, ast.Name
+        ):
             continue
         if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
             docs[field.target.id] = " ".join(str(after.value.value).split())

@@ -6,8 +6,9 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -22,13 +23,11 @@ from rich.progress import Progress as Bars
 
 from napari_mhim import __version__, demo, doctor, pipeline
 from napari_mhim._options import options
-from napari_mhim.errors import MhimError
+from napari_mhim.errors import ConfigError, MhimError
 from napari_mhim.events import Note, Progress
 from napari_mhim.features.config import ExtractConfig
 from napari_mhim.mil.config import TrainConfig
 from napari_mhim.settings import load_settings
-
-T = TypeVar("T")
 
 app = typer.Typer(
     help="MHIM multiple-instance models on whole-slide images. Research use only.",
@@ -44,6 +43,10 @@ Slides = Annotated[
 WorkspaceDir = Annotated[
     Path | None, typer.Option("--workspace", help="Folder of features and results.")
 ]
+Pairs = Annotated[
+    list[str] | None, typer.Option(help="name=value, once for each setting.")
+]
+FEATURE_OPTIONS = ("encoder", "weights", "mpp", "patch_model_px", "slide_mpp")
 
 
 def main() -> None:
@@ -57,47 +60,51 @@ def main() -> None:
         sys.exit(1)
 
 
-def takes(config: type[T]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def takes(
+    config: type, name: str, only: tuple[str, ...] = ()
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command one option for each plain field of a config.
 
     Parameters
     ----------
     config : type
-        A frozen dataclass of plain values.
+        A frozen dataclass.
+    name : str
+        The command's argument that takes the config.
+    only : tuple of str
+        Fields to offer; all plain ones where empty.
 
     Returns
     -------
     callable
-        A decorator: the command gets the options' values as one ``config`` argument
-        named like the class in lower case, for instance ``extractconfig``.
+        A decorator: the command is called with the config in place of its options.
     """
-    shown = [option for option in options(config) if option.is_plain]
+    shown = [
+        option
+        for option in options(config)
+        if option.is_plain and (not only or option.name in only)
+    ]
+    added = [
+        inspect.Parameter(
+            option.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=option.default,
+            annotation=Annotated[option.kind, typer.Option(help=option.help)],
+        )
+        for option in shown
+    ]
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        known = inspect.signature(command).parameters
-        added = [
-            inspect.Parameter(
-                option.name,
-                inspect.Parameter.KEYWORD_ONLY,
-                default=option.default,
-                annotation=Annotated[option.kind, typer.Option(help=option.help)],
-            )
-            for option in shown
-            if option.name not in known
+        def wrapped(**kwargs: Any) -> None:
+            values = {option.name: kwargs.pop(option.name) for option in shown}
+            command(**{name: config(**values)}, **kwargs)
+
+        parameters = inspect.signature(command).parameters.values()
+        own = [
+            parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+            for parameter in parameters
+            if parameter.name != name
         ]
-
-        def wrapped(*args: Any, **kwargs: Any) -> None:
-            values = {
-                option.name: kwargs.pop(option.name)
-                if option.name not in known
-                else kwargs[option.name]
-                for option in shown
-                if option.name in kwargs
-            }
-            kwargs[config.__name__.lower()] = config(**values)
-            command(*args, **kwargs)
-
-        own = [p for name, p in known.items() if name != config.__name__.lower()]
         wrapped.__name__ = command.__name__
         wrapped.__doc__ = command.__doc__
         wrapped.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
@@ -177,45 +184,36 @@ def doctor_command(
 
 
 @app.command()
-@takes(ExtractConfig)
+@takes(ExtractConfig, "config")
 def extract(
-    slides: Slides,
-    extractconfig: ExtractConfig,
-    workspace: WorkspaceDir = None,
+    slides: Slides, config: ExtractConfig, workspace: WorkspaceDir = None
 ) -> None:
     """Turn slides into features on disk; goes on where it was stopped."""
-    found = [str(path) for path in demo.slide_files(slides)]
-    place = _workspace(workspace)
-    done = show(pipeline.extract_slides(found, place, extractconfig))
+    found = pipeline.slide_files(slides)
+    done = show(pipeline.extract_slides(found, _workspace(workspace), config))
     _fail_if_any(done, len(found))
 
 
 @app.command()
-@takes(TrainConfig)
+@takes(ExtractConfig, "features", only=FEATURE_OPTIONS)
+@takes(TrainConfig, "config")
 def train(
     cohort: Annotated[Path, typer.Argument(help="Label table: slide, label, …")],
-    trainconfig: TrainConfig,
+    config: TrainConfig,
+    features: ExtractConfig,
     workspace: WorkspaceDir = None,
     run: Annotated[str, typer.Option(help="Name of the run's folder.")] = "run",
-    encoder: Annotated[str, typer.Option(help="Encoder of the features.")] = "texture",
-    weights: Annotated[str, typer.Option(help="Weights of the encoder.")] = "",
-    mpp: Annotated[float | None, typer.Option(help="µm per pixel.")] = None,
-    patch_model_px: Annotated[int | None, typer.Option(help="Patch width.")] = None,
-    slide_mpp: Annotated[
-        float | None, typer.Option(help="µm per pixel of slides without their own.")
-    ] = None,
+    model_option: Pairs = None,
+    recipe_option: Pairs = None,
 ) -> None:
     """Train a model on a label table; a stopped run of the same name goes on."""
-    features = ExtractConfig(
-        encoder=encoder,
-        weights=weights,
-        mpp=mpp,
-        patch_model_px=patch_model_px,
-        slide_mpp=slide_mpp,
-        device=trainconfig.device,
+    config = replace(
+        config,
+        model_options=_pairs(model_option),
+        recipe_options=_pairs(recipe_option),
     )
-    place = _workspace(workspace)
-    show(pipeline.train(place, str(cohort), trainconfig, features, run))
+    features = replace(features, device=config.device)
+    show(pipeline.train(_workspace(workspace), str(cohort), config, features, run))
 
 
 @app.command()
@@ -233,10 +231,9 @@ def predict(
     """Run a bundle on slides: probabilities, a table of patches, a heatmap."""
     from napari_mhim.export.folder import write_folder
 
-    found = [str(path) for path in demo.slide_files(slides)]
+    found = pipeline.slide_files(slides)
     place = _workspace(workspace)
-    events = pipeline.predict_slides(found, str(model), place, device, mpp)
-    done = show(events)
+    done = show(pipeline.predict_slides(found, str(model), place, device, mpp))
     for event in done:
         if isinstance(event, pipeline.PredictDone):
             folder = out if len(found) == 1 else out / Path(event.slide).stem
@@ -275,7 +272,9 @@ def demo_command(
 
 @app.callback(invoke_without_command=True)
 def _root(
-    version: Annotated[bool, typer.Option("--version", help="Say which version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Say which version.")
+    ] = False,
 ) -> None:
     if version:
         console.print(f"napari-mhim {__version__}", highlight=False)
@@ -284,6 +283,20 @@ def _root(
 
 def _workspace(given: Path | None) -> str:
     return str(given or load_settings().workspace)
+
+
+def _pairs(given: list[str] | None) -> dict[str, Any]:
+    """Turn ``name=value`` into settings; a value is read as JSON, else as text."""
+    found: dict[str, Any] = {}
+    for pair in given or ():
+        name, is_pair, text = pair.partition("=")
+        if not is_pair:
+            raise ConfigError(f"a setting is name=value, got {pair!r}")
+        try:
+            found[name] = json.loads(text)
+        except ValueError:
+            found[name] = text
+    return found
 
 
 def _tell(event: Any, where: Console) -> None:

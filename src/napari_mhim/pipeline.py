@@ -9,13 +9,13 @@ line loops over it and the window runs it in a child process. Importing this mod
 imports no torch: the window's process names these functions and never runs them.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_mhim import settings
-from napari_mhim.errors import CohortError, MhimError, WorkspaceError
+from napari_mhim.errors import CohortError, MhimError, SlideError, WorkspaceError
 from napari_mhim.events import Note, Progress
 from napari_mhim.features.config import ExtractConfig
 from napari_mhim.mil.config import TrainConfig
@@ -25,6 +25,13 @@ if TYPE_CHECKING:
     from napari_mhim.mil.bags import Bag
     from napari_mhim.mil.bundle import BundleConfig
     from napari_mhim.mil.cohort import Cohort
+
+
+SUFFIXES = (
+    *(".svs", ".tif", ".tiff", ".ndpi", ".scn", ".mrxs", ".bif", ".vms", ".svslide"),
+    ".dcm",
+)
+"""Suffixes taken from a folder; a file named by itself may have any."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +92,40 @@ def describe_device(wanted: str = "auto") -> Iterator[DeviceReady]:
     else:
         threads = settings.cpu_threads()
         yield DeviceReady(name, f"CPU, {threads} thread{'s' if threads > 1 else ''}")
+
+
+def slide_files(paths: Iterable[Path]) -> list[str]:
+    """List slides: files as given, folders as the slide files in them.
+
+    Parameters
+    ----------
+    paths : iterable of Path
+        Files and folders.
+
+    Returns
+    -------
+    list of str
+        Files, those of a folder sorted by name.
+
+    Raises
+    ------
+    SlideError
+        If a path does not exist, or a folder holds no file of a slide's suffix.
+    """
+    found: list[str] = []
+    for path in paths:
+        if not path.exists():
+            raise SlideError(f"no file or folder {str(path)!r}")
+        if path.is_file():
+            found.append(str(path))
+            continue
+        inside = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
+        if not inside:
+            raise SlideError(
+                f"folder {str(path)!r} holds no slide; known are {', '.join(SUFFIXES)}"
+            )
+        found.extend(str(p) for p in inside)
+    return found
 
 
 def features_path(workspace: Workspace, slide: str, config: ExtractConfig) -> Path:
@@ -324,9 +365,7 @@ def extract_config(
     return replace(bundle.extract, device=device, slide_mpp=slide_mpp)
 
 
-def _bags(
-    place: Workspace, table: "Cohort", config: ExtractConfig
-) -> dict[str, "Bag"]:
+def _bags(place: Workspace, table: "Cohort", config: ExtractConfig) -> dict[str, "Bag"]:
     from napari_mhim.mil.bags import read_bag
 
     return {
