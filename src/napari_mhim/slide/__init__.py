@@ -1,1 +1,49 @@
 """Pixels: open slides lazily, find tissue, lay the patch grid, read patches."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_mhim.slide.patches import PatchBatch, read_patches
+    from napari_mhim.slide.slide import Slide, TileSource, open_slide
+    from napari_mhim.slide.tiling import GridConfig, PatchGrid, grid_mpp, patch_grid
+    from napari_mhim.slide.tissue import TissueConfig, TissueMask, tissue_mask
+    from napari_mhim.slide.write import write_pyramid
+
+__all__ = [
+    "GridConfig",
+    "PatchBatch",
+    "PatchGrid",
+    "Slide",
+    "TileSource",
+    "TissueConfig",
+    "TissueMask",
+    "grid_mpp",
+    "open_slide",
+    "patch_grid",
+    "read_patches",
+    "tissue_mask",
+    "write_pyramid",
+]
+
+_HOMES = {
+    "GridConfig": "tiling",
+    "PatchBatch": "patches",
+    "PatchGrid": "tiling",
+    "Slide": "slide",
+    "TileSource": "slide",
+    "TissueConfig": "tissue",
+    "TissueMask": "tissue",
+    "grid_mpp": "tiling",
+    "open_slide": "slide",
+    "patch_grid": "tiling",
+    "read_patches": "patches",
+    "tissue_mask": "tissue",
+    "write_pyramid": "write",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f"napari_mhim.slide.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
