@@ -1,0 +1,51 @@
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from napari_mhim.errors import WorkspaceError
+from napari_mhim.workspace import Workspace, safe, writing
+
+
+def test_a_file_is_whole_or_not_there(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "file.txt"
+    with pytest.raises(KeyError), writing(path) as part:
+        part.write_text("half")
+        raise KeyError
+    assert list(path.parent.iterdir()) == []
+    with writing(path) as part:
+        part.write_text("whole")
+    assert [p.name for p in path.parent.iterdir()] == ["file.txt"]
+
+
+def test_an_older_file_stays_when_writing_fails(tmp_path: Path) -> None:
+    path = tmp_path / "file.txt"
+    path.write_text("old")
+    with pytest.raises(WorkspaceError, match=r"disk.*is full"), writing(path) as part:
+        part.write_text("half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert path.read_text() == "old"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_closed_folder_is_named(tmp_path: Path) -> None:
+    with (
+        pytest.raises(WorkspaceError, match="choose another folder"),
+        writing(tmp_path / "file.txt"),
+    ):
+        raise PermissionError(errno.EACCES, "denied")
+
+
+@pytest.mark.parametrize("name", ["../up", "a/b", "..", "", "C:\\x", "tab\there"])
+def test_no_name_leaves_its_folder(name: str, tmp_path: Path) -> None:
+    path = tmp_path / safe(name)
+    assert path.parent == tmp_path
+    assert path.resolve().parent == tmp_path.resolve()
+
+
+def test_things_of_one_kind_lie_together(tmp_path: Path) -> None:
+    place = Workspace(tmp_path)
+    assert place.result_path("model", "case").parent == tmp_path / "results" / "model"
+    features = place.features_dir("timm_hub:a/b", 0.5, 224)
+    assert features == tmp_path / "features" / "timm_hub-a-b_0.5um_224px"
