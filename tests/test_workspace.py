@@ -8,11 +8,16 @@ from napari_mhim.errors import WorkspaceError
 from napari_mhim.workspace import Workspace, safe, writing
 
 
+def _write_half(path: Path, err: Exception) -> None:
+    with writing(path) as part:
+        part.write_text("half")
+        raise err
+
+
 def test_a_file_is_whole_or_not_there(tmp_path: Path) -> None:
     path = tmp_path / "new" / "file.txt"
-    with pytest.raises(KeyError), writing(path) as part:
-        part.write_text("half")
-        raise KeyError
+    with pytest.raises(KeyError):
+        _write_half(path, KeyError())
     assert list(path.parent.iterdir()) == []
     with writing(path) as part:
         part.write_text("whole")
@@ -22,19 +27,15 @@ def test_a_file_is_whole_or_not_there(tmp_path: Path) -> None:
 def test_an_older_file_stays_when_writing_fails(tmp_path: Path) -> None:
     path = tmp_path / "file.txt"
     path.write_text("old")
-    with pytest.raises(WorkspaceError, match=r"disk.*is full"), writing(path) as part:
-        part.write_text("half")
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    with pytest.raises(WorkspaceError, match=r"disk.*is full"):
+        _write_half(path, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
     assert path.read_text() == "old"
     assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_a_closed_folder_is_named(tmp_path: Path) -> None:
-    with (
-        pytest.raises(WorkspaceError, match="choose another folder"),
-        writing(tmp_path / "file.txt"),
-    ):
-        raise PermissionError(errno.EACCES, "denied")
+    with pytest.raises(WorkspaceError, match="choose another folder"):
+        _write_half(tmp_path / "file.txt", PermissionError(errno.EACCES, "denied"))
 
 
 @pytest.mark.parametrize("name", ["../up", "a/b", "..", "", "C:\\x", "tab\there"])
