@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mhim.errors import StoreError
+from napari_mhim.mil.cutoff import Cutoff
 from napari_mhim.slide.tiling import PatchGrid
 from napari_mhim.workspace import writing
 
@@ -18,18 +19,6 @@ _KIND = "napari-mhim slide result"
 _VERSION = 1
 
 Role = Literal["train", "val", "test", "unknown", "not in the cohort"]
-
-
-@dataclass(frozen=True)
-class Cutoff:
-    """The score from which on a slide counts as the class of interest."""
-
-    value: float
-    """Least probability of the class of interest, in [0, 1]."""
-    n: int
-    """How many slides it was chosen on."""
-    where: str
-    """Which slides: ``"validation"``, or ``"user"`` for one set by hand (n = 0)."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,320 @@
+"""How good a model is on labelled slides: figures with intervals and n, or a reason for none."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_mhim.mil.cutoff import Cutoff, decide
+
+RESAMPLES = 2000
+"""Bootstrap samples behind an interval."""
+FEW = 30
+"""Slides below which a figure is said to rest on few."""
+
+_Floats = NDArray[np.float64]
+_Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A figure with its 95 % interval: bootstrap, or Wilson's where the figure is 0 or 1."""
+
+    value: float
+    """The figure; NaN when undefined."""
+    low: float
+    """Lower end of the interval; NaN when undefined."""
+    high: float
+    """Upper end of the interval; NaN when undefined."""
+    n: int
+    """Slides behind it."""
+    reason: str = ""
+    """Why it is undefined, "" when it is not."""
+
+    def __str__(self) -> str:
+        """Give the figure as a person reads it: ``.80 (.35–1.00, n = 6)``."""
+        if np.isnan(self.value):
+            return f"not defined (n = {self.n}): {self.reason}"
+        return f"{self.value:.2f} ({self.low:.2f}–{self.high:.2f}, n = {self.n})"
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Figures of one model on one set of slides."""
+
+    auc: Interval
+    """Area under the ROC curve; with more classes the mean of one against the rest."""
+    f1: Interval
+    """F1 of the class of interest; with more than two classes the mean over classes."""
+    accuracy: Interval
+    """Share of slides that are right."""
+    balanced_accuracy: Interval
+    """Mean over classes of the share of its slides that are right."""
+    sensitivity: Interval
+    """Share of slides of the class of interest that are at or above the cut-off."""
+    specificity: Interval
+    """Share of the other slides that are below the cut-off."""
+    cutoff: Cutoff | None
+    """Cut-off the figures (but AUC) are at; None: the class of largest probability."""
+    counts: tuple[int, ...]
+    """Slides of each class."""
+
+    def caution(self) -> str:
+        """Give the sentence for small sets, "" for large ones."""
+        n = sum(self.counts)
+        if n >= FEW:
+            return ""
+        return f"{n} slides: too few to tell small differences apart."
+
+
+def evaluate(
+    labels: NDArray[np.int64],
+    probabilities: NDArray[np.float64],
+    cutoff: Cutoff | None = None,
+    target: int = -1,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+) -> Metrics:
+    """Compare probabilities with labels.
+
+    Slides are resampled within their class, so that every sample has each class the set
+    has. The cut-off is taken as given: it must come from other slides than these.
+
+    Parameters
+    ----------
+    labels : ndarray, shape (S,), int
+        Class of each slide.
+    probabilities : ndarray, shape (S, C)
+        Model's probabilities.
+    cutoff : Cutoff, optional
+        Of the class of interest; ignored with more than two classes, 0.5 where not given.
+    target : int
+        Index of the class of interest; the last where not given.
+    seed : int
+        Seed of the resampling.
+    resamples : int
+        Bootstrap samples, 1 or more.
+
+    Returns
+    -------
+    Metrics
+        The figures; NaN with a reason where the set cannot give one.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit, a label is no class or a probability is NaN.
+    """
+    labels = np.asarray(labels, np.int64)
+    probabilities = np.asarray(probabilities, np.float64)
+    _check(labels, probabilities)
+    n_classes = probabilities.shape[1]
+    target %= n_classes
+    weights = _resample(labels, n_classes, seed, resamples)
+    predicted = decide(probabilities, cutoff, target)
+    confusion = _confusion(labels, predicted, n_classes, weights)
+    counts = np.bincount(labels, minlength=n_classes)
+    figures: dict[str, Callable[[], _Floats]] = {
+        "auc": lambda: _aucs(labels, probabilities, weights, target),
+        "f1": lambda: _f1(confusion, target),
+        "accuracy": lambda: _accuracy(confusion),
+        "balanced_accuracy": lambda: _recalls(confusion).mean(axis=1),
+        "sensitivity": lambda: _recalls(confusion)[:, target],
+        "specificity": lambda: _specificity(confusion, target),
+    }
+    intervals = {
+        name: _interval(
+            figure,
+            _why_not(name, counts, target),
+            len(labels),
+            _behind(name, counts, target),
+        )
+        for name, figure in figures.items()
+    }
+    return Metrics(
+        **intervals,
+        cutoff=cutoff if n_classes == 2 else None,
+        counts=tuple(int(count) for count in counts),
+    )
+
+
+def auc(
+    labels: NDArray[np.int64], probabilities: NDArray[np.float64], target: int = -1
+) -> float:
+    """Give the area under the ROC curve alone, without an interval.
+
+    Parameters
+    ----------
+    labels : ndarray, shape (S,), int
+        Class of each slide.
+    probabilities : ndarray, shape (S, C)
+        Model's probabilities.
+    target : int
+        Class of interest where there are two.
+
+    Returns
+    -------
+    float
+        The area; with more classes the mean of one against the rest; NaN when a class
+        has no slide.
+    """
+    labels = np.asarray(labels, np.int64)
+    probabilities = np.asarray(probabilities, np.float64)
+    n_classes = probabilities.shape[1]
+    if not np.bincount(labels, minlength=n_classes).all():
+        return float("nan")
+    ones = np.ones((1, len(labels)))
+    return float(_aucs(labels, probabilities, ones, target % n_classes)[0])
+
+
+def metrics_as_dict(metrics: Metrics) -> dict[str, object]:
+    """Give the figures as plain values for JSON, NaN as None."""
+    plain: dict[str, object] = {}
+    for entry in fields(metrics):
+        value = getattr(metrics, entry.name)
+        if isinstance(value, Interval):
+            numbers = {key: _plain(getattr(value, key)) for key in _NUMBERS}
+            plain[entry.name] = {**numbers, "n": value.n, "reason": value.reason}
+    cutoff = metrics.cutoff
+    plain["cutoff"] = None if cutoff is None else vars(cutoff)
+    plain["counts"] = list(metrics.counts)
+    return plain
+
+
+_NUMBERS = ("value", "low", "high")
+_Z2 = 1.959964**2
+
+
+def _plain(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
+
+
+def _check(labels: _Ints, probabilities: _Floats) -> None:
+    if labels.ndim != 1 or probabilities.ndim != 2 or len(labels) != len(probabilities):
+        raise ValueError(
+            "labels must be (slides,) and probabilities (slides, classes), got "
+            f"{labels.shape} and {probabilities.shape}"
+        )
+    n_classes = probabilities.shape[1]
+    if len(labels) and not 0 <= labels.min() <= labels.max() < n_classes:
+        raise ValueError(f"labels must be 0 to {n_classes - 1}")
+    if np.isnan(probabilities).any():
+        raise ValueError("a probability is NaN")
+
+
+def _resample(labels: _Ints, n_classes: int, seed: int, resamples: int) -> _Floats:
+    """Give how often each slide is in each sample, shape (1 + B, S); row 0 is the set itself."""
+    generator = np.random.default_rng(seed)
+    weights = np.ones((1 + resamples, len(labels)))
+    for label in range(n_classes):
+        members = np.flatnonzero(labels == label)
+        if len(members):
+            shares = np.full(len(members), 1 / len(members))
+            weights[1:, members] = generator.multinomial(
+                len(members), shares, resamples
+            )
+    return weights
+
+
+def _confusion(
+    labels: _Ints, predicted: _Ints, n_classes: int, weights: _Floats
+) -> _Floats:
+    """Give the confusion matrix of each sample, shape (1 + B, true, predicted)."""
+    cell = np.eye(n_classes * n_classes)[labels * n_classes + predicted]  # (S, C * C)
+    return np.asarray((weights @ cell).reshape(-1, n_classes, n_classes))
+
+
+def _aucs(
+    labels: _Ints, probabilities: _Floats, weights: _Floats, target: int
+) -> _Floats:
+    n_classes = probabilities.shape[1]
+    chosen = [target] if n_classes == 2 else range(n_classes)
+    areas = [_auc_of(labels == c, probabilities[:, c], weights) for c in chosen]
+    return np.asarray(np.mean(areas, axis=0))
+
+
+def _auc_of(positive: NDArray[np.bool_], scores: _Floats, weights: _Floats) -> _Floats:
+    """Give the share of (positive, negative) pairs in the right order, ties half, per sample."""
+    order = np.argsort(scores, kind="stable")
+    ordered = scores[order]
+    starts = np.flatnonzero(
+        np.diff(ordered, prepend=-np.inf)
+    )  # one for each distinct score
+    sizes = weights[:, order]  # (1 + B, S)
+    is_positive = positive[order]
+    positives = np.add.reduceat(
+        sizes * is_positive, starts, axis=1
+    )  # (1 + B, distinct)
+    negatives = np.add.reduceat(sizes * ~is_positive, starts, axis=1)
+    below = negatives.cumsum(axis=1) - negatives / 2
+    pairs = positives.sum(axis=1) * negatives.sum(axis=1)
+    return np.asarray((positives * below).sum(axis=1) / pairs)
+
+
+def _recalls(confusion: _Floats) -> _Floats:
+    """Give the share of each class that is right, shape (1 + B, C)."""
+    right = np.diagonal(confusion, axis1=1, axis2=2)
+    total = confusion.sum(axis=2)
+    return np.divide(right, total, out=np.full_like(total, np.nan), where=total > 0)
+
+
+def _accuracy(confusion: _Floats) -> _Floats:
+    return np.asarray(
+        np.trace(confusion, axis1=1, axis2=2) / confusion.sum(axis=(1, 2))
+    )
+
+
+def _specificity(confusion: _Floats, target: int) -> _Floats:
+    others = np.delete(confusion, target, axis=1)  # (1 + B, C - 1, C)
+    return np.asarray(1 - others[:, :, target].sum(axis=1) / others.sum(axis=(1, 2)))
+
+
+def _f1(confusion: _Floats, target: int) -> _Floats:
+    right = np.diagonal(confusion, axis1=1, axis2=2)
+    # predicted and true slides of each class, (1 + B, C)
+    total = confusion.sum(axis=1) + confusion.sum(axis=2)
+    # a class that is neither there nor predicted has no F1; 0 is what it adds to the mean
+    f1 = np.divide(2 * right, total, out=np.zeros_like(total), where=total > 0)
+    return np.asarray(f1[:, target] if confusion.shape[1] == 2 else f1.mean(axis=1))
+
+
+def _why_not(name: str, counts: _Ints, target: int) -> str:
+    """Give the reason why a figure is undefined, "" where it is defined."""
+    others = counts.sum() - counts[target]
+    if not counts.sum():
+        return "there are no labelled slides"
+    if name in ("f1", "sensitivity") and not counts[target]:
+        return "no slide is of the class of interest"
+    if name == "specificity" and not others:
+        return "every slide is of the class of interest"
+    if name in ("auc", "balanced_accuracy") and not counts.all():
+        return "a class has no slide"
+    return ""
+
+
+def _behind(name: str, counts: _Ints, target: int) -> int:
+    """Give the number of slides that limits how sure a figure can be."""
+    if name == "accuracy":
+        return int(counts.sum())
+    if name in ("f1", "sensitivity"):
+        return int(counts[target])
+    if name == "specificity":
+        return int(counts.sum() - counts[target])
+    return int(counts.min())
+
+
+def _interval(
+    figure: Callable[[], _Floats], reason: str, n: int, behind: int
+) -> Interval:
+    if reason:
+        return Interval(float("nan"), float("nan"), float("nan"), n, reason)
+    values = figure()
+    value, (low, high) = float(values[0]), np.quantile(values[1:], [0.025, 0.975])
+    # no sample of flawless slides holds a fault: the bootstrap would call 3 of 3 certain.
+    # Wilson's interval does not, so its open end is taken there
+    if value >= 1:
+        low = min(low, behind / (behind + _Z2))
+    if value <= 0:
+        high = max(high, _Z2 / (behind + _Z2))
+    return Interval(value, float(low), float(high), n)
