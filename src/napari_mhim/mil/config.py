@@ -11,76 +11,10 @@ from napari_mhim.settings import DEVICES
 
 MODELS = "napari_mhim.mil.models"
 """Folder whose files are the models."""
-RECIPES_FOLDER = "napari_mhim.mil.recipes"
+RECIPES = "napari_mhim.mil.recipes"
 """Folder whose files are the training recipes."""
 
 Balance = Literal["sampling", "loss", "none"]
-
-
-@dataclass(frozen=True)
-class PlainConfig:
-    """Settings of the recipe without a teacher: there are none."""
-
-
-@dataclass(frozen=True)
-class MhimConfig:
-    """Settings of masked hard instance mining (Tang et al., ICCV 2023)."""
-
-    mask_ratio_high: float | Literal["auto"] = "auto"
-    """Share of most salient instances the teacher hides, in [0, 1); "auto" takes the easy share."""
-    mask_ratio_low: float = 0.0
-    """Share of least salient instances left out, in [0, 1)."""
-    mask_ratio_random: float = 0.5
-    """Share left out at random, in [0, 1)."""
-    high_keep_share: float = 0.5
-    """Of twice (1 / this) the salient share, the part that is hidden, by lot, in (0, 1]."""
-    high_schedule: Literal["cosine", "constant"] = "cosine"
-    """Whether the hidden share falls to 0 over the run, or stays."""
-    consistency_weight: float = 0.1
-    """Weight of the consistency loss beside the classification loss, 0 or more."""
-    temperature_teacher: float = 0.1
-    """Temperature of the teacher's bag feature in the consistency loss, above 0."""
-    temperature_student: float = 1.0
-    """Temperature of the student's bag feature in the consistency loss, above 0."""
-    momentum: float = 0.9999
-    """How much of the teacher stays at each step, in [0, 1]."""
-    momentum_schedule: Literal["constant", "cosine"] = "constant"
-    """Whether the momentum stays or rises to 1 over the run."""
-    student_init: Literal["projection", "all", "none"] = "projection"
-    """What the student takes from the baseline."""
-    teacher_dropout: bool = False
-    """Whether the teacher scores with dropout, as the authors' code does against their paper."""
-
-    def __post_init__(self) -> None:
-        if isinstance(self.mask_ratio_high, str) and self.mask_ratio_high != "auto":
-            raise ConfigError(
-                "mask_ratio_high must be 'auto' or a share in [0, 1), "
-                f"got {self.mask_ratio_high!r}"
-            )
-        for name in ("mask_ratio_high", "mask_ratio_low", "mask_ratio_random"):
-            value = getattr(self, name)
-            if value != "auto" and not 0 <= value < 1:
-                raise ConfigError(f"{name} must be in [0, 1), got {value}")
-        if not 0 < self.high_keep_share <= 1:
-            raise ConfigError(
-                f"high_keep_share must be in (0, 1], got {self.high_keep_share}"
-            )
-        if not 0 <= self.momentum <= 1:
-            raise ConfigError(f"momentum must be in [0, 1], got {self.momentum}")
-        if self.consistency_weight < 0:
-            raise ConfigError(
-                f"consistency_weight must be 0 or more, got {self.consistency_weight}"
-            )
-        for name in ("temperature_teacher", "temperature_student"):
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"{name} must be above 0, got {getattr(self, name)}")
-        _check_choice(self, "high_schedule", ("cosine", "constant"))
-        _check_choice(self, "momentum_schedule", ("constant", "cosine"))
-        _check_choice(self, "student_init", ("projection", "all", "none"))
-
-
-RECIPES: dict[str, type] = {"plain": PlainConfig, "mhim": MhimConfig}
-"""Config class of each recipe that has one."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +28,7 @@ class TrainConfig:
     recipe: str = "mhim"
     """Name of a file in ``mil/recipes``."""
     recipe_options: Mapping[str, Any] = field(default_factory=dict)
-    """Fields of the recipe's config, plain values; the rest keep their defaults."""
+    """Fields of the recipe's ``Config``, plain values; the rest keep their defaults."""
     epochs: int = 100
     """Most passes over the training slides, 1 or more."""
     baseline_epochs: int = 0
@@ -144,7 +78,7 @@ class TrainConfig:
 
 
 def recipe_config(config: TrainConfig) -> Any:
-    """Give the recipe's own config, made from ``recipe_options``.
+    """Give the recipe's own settings, made from ``recipe_options``.
 
     Parameters
     ----------
@@ -154,20 +88,16 @@ def recipe_config(config: TrainConfig) -> Any:
     Returns
     -------
     dataclass
-        An instance of the class that ``RECIPES`` names for the recipe.
+        An instance of the recipe's ``Config``; imports no torch.
 
     Raises
     ------
     UnknownPartError
         If there is no such recipe.
     ConfigError
-        If an option is unknown or out of range; the message lists the known ones.
+        If an option is unknown, of the wrong kind or out of range.
     """
-    if config.recipe not in RECIPES:
-        raise UnknownPartError(
-            f"no recipe named {config.recipe!r}; there are: {', '.join(sorted(RECIPES))}"
-        )
-    kind = RECIPES[config.recipe]
+    kind = _parts.load(RECIPES, config.recipe).Config
     known = [option.name for option in fields(kind)]
     check_options(f"recipe {config.recipe!r}", config.recipe_options, known)
     try:

@@ -243,9 +243,8 @@ def _auc_of(positive: NDArray[np.bool_], scores: _Floats, weights: _Floats) -> _
     )  # one for each distinct score
     sizes = weights[:, order]  # (1 + B, S)
     is_positive = positive[order]
-    positives = np.add.reduceat(
-        sizes * is_positive, starts, axis=1
-    )  # (1 + B, distinct)
+    # (1 + B, distinct scores)
+    positives = np.add.reduceat(sizes * is_positive, starts, axis=1)
     negatives = np.add.reduceat(sizes * ~is_positive, starts, axis=1)
     below = negatives.cumsum(axis=1) - negatives / 2
     pairs = positives.sum(axis=1) * negatives.sum(axis=1)
@@ -256,7 +255,9 @@ def _recalls(confusion: _Floats) -> _Floats:
     """Give the share of each class that is right, shape (1 + B, C)."""
     right = np.diagonal(confusion, axis1=1, axis2=2)
     total = confusion.sum(axis=2)
-    return np.divide(right, total, out=np.full_like(total, np.nan), where=total > 0)
+    recalls = np.full_like(total, np.nan)
+    np.divide(right, total, out=recalls, where=total > 0)
+    return recalls
 
 
 def _accuracy(confusion: _Floats) -> _Floats:
