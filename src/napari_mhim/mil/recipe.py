@@ -1,7 +1,7 @@
 """What every training recipe promises: how one bag becomes a loss, and what follows."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,6 +35,16 @@ class Recipe(nn.Module, ABC):
     """What is trained, and what predicts."""
     teacher: MILModel | None
     """What hides the easy instances; None where there is none."""
+
+    def prepare(self, bags: Iterable[tuple[Tensor, int]]) -> None:
+        """Look at the training bags once, before the first step; a resumed run need not.
+
+        Parameters
+        ----------
+        bags : iterable of (x, label)
+            Every training bag in turn: features, shape (N, in_dim), float32, on the
+            recipe's device, and the index of its class. Bags are read one at a time.
+        """
 
     @abstractmethod
     def losses(self, x: Tensor, label: int, step: int, total_steps: int) -> Losses:
