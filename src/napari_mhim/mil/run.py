@@ -1,0 +1,201 @@
+"""A run's folder: what was asked for, on which slides, what happened, and where it stands.
+
+::
+
+    settings.json      TrainConfig with threads and device settled, classes, version
+    splits.csv         slide, patient, label, role
+    environment.json   versions of what computed
+    events.jsonl       one line for each epoch and note
+    checkpoint.pt      where it stands: a resumed run goes on from here, bit for bit
+    best.pt            weights of the best epoch so far
+    scores/            the watched slide, epoch by epoch
+    bundle/            the model, once done; its presence says the run is done
+    baseline/          the same for the plain stage a recipe starts from
+"""
+
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from napari_mhim import __version__
+from napari_mhim.errors import ConfigError, TrainingError
+from napari_mhim.mil.cohort import Cohort
+from napari_mhim.mil.config import TrainConfig
+from napari_mhim.workspace import writing
+
+_PACKAGES = ("torch", "numpy", "napari", "timm", "safetensors", "h5py")
+
+
+class RunFolder:
+    """One training run on disk.
+
+    Parameters
+    ----------
+    path : Path
+        Its folder; made on the first write.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+
+    @property
+    def bundle_path(self) -> Path:
+        """Give the folder of the trained model."""
+        return self.path / "bundle"
+
+    @property
+    def checkpoint_path(self) -> Path:
+        """Give the file that a resumed run goes on from."""
+        return self.path / "checkpoint.pt"
+
+    @property
+    def best_path(self) -> Path:
+        """Give the file of the best weights so far."""
+        return self.path / "best.pt"
+
+    @property
+    def events_path(self) -> Path:
+        """Give the file of what happened, a JSON line for each event."""
+        return self.path / "events.jsonl"
+
+    def scores_path(self, epoch: int) -> Path:
+        """Give the file of the watched slide after one epoch."""
+        return self.path / "scores" / f"epoch-{epoch:04d}.npz"
+
+    def begin(self, config: TrainConfig, cohort: Cohort) -> TrainConfig:
+        """Write the settings of a new run, or take up those of a stopped one.
+
+        Parameters
+        ----------
+        config : TrainConfig
+            What is asked for; ``threads`` 0 means as stored or, in a new run, 1.
+        cohort : Cohort
+            Slides with their roles.
+
+        Returns
+        -------
+        TrainConfig
+            The settings in force: the stored threads, if the run is resumed.
+
+        Raises
+        ------
+        ConfigError
+            If the folder holds a run with other settings.
+        TrainingError
+            If the folder holds a run on other slides, or its files are damaged.
+        WorkspaceError
+            If the folder cannot be written.
+        """
+        settings = self.path / "settings.json"
+        if settings.is_file():
+            return self._resume(config, cohort)
+        # splits first: settings.json is what says that a run has begun
+        cohort.write(self.path / "splits.csv")
+        write_json(self.path / "environment.json", environment())
+        write_json(settings, {**asdict(config), "classes": list(cohort.classes)})
+        return config
+
+    def _resume(self, config: TrainConfig, cohort: Cohort) -> TrainConfig:
+        stored = self.read_settings()
+        classes = stored.pop("classes", [])
+        asked = json.loads(json.dumps(asdict(config)))
+        for name, value in asked.items():
+            if name not in ("threads", "device") and stored.get(name) != value:
+                raise ConfigError(
+                    f"run {str(self.path)!r} was begun with {name} = "
+                    f"{stored.get(name)!r}, asked is {value!r}; take the same settings "
+                    "to go on, or another run folder"
+                )
+        before = Cohort.read(self.path / "splits.csv", classes)
+        if _identity(before) != _identity(cohort):
+            raise TrainingError(
+                f"run {str(self.path)!r} was begun on other slides, labels or roles "
+                f"({len(before.rows)} slides, now {len(cohort.rows)}); take another "
+                "run folder"
+            )
+        return TrainConfig(**{**asked, "threads": stored["threads"]})
+
+    def read_settings(self) -> dict[str, Any]:
+        """Read ``settings.json`` as plain values.
+
+        Returns
+        -------
+        dict
+            Fields of ``TrainConfig``, and ``classes``.
+
+        Raises
+        ------
+        TrainingError
+            If the file is missing or damaged.
+        """
+        path = self.path / "settings.json"
+        try:
+            stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as err:
+            raise TrainingError(
+                f"run {str(self.path)!r} has no settings that can be read ({err}); "
+                "take another run folder"
+            ) from err
+        return stored
+
+    def log(self, kind: str, values: Mapping[str, Any]) -> None:
+        """Add one event to ``events.jsonl``.
+
+        Parameters
+        ----------
+        kind : str
+            Name of the event.
+        values : mapping
+            Plain values.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        with self.events_path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"event": kind, **values}) + "\n")
+
+    def rewind_log(self, size: int) -> None:
+        """Cut ``events.jsonl`` back to what it was at the checkpoint.
+
+        Parameters
+        ----------
+        size : int
+            Bytes to keep: what a killed process wrote after them will be written again.
+        """
+        if self.events_path.is_file() and self.events_path.stat().st_size > size:
+            with self.events_path.open("r+b") as file:
+                file.truncate(size)
+
+    def log_size(self) -> int:
+        """Give the size of ``events.jsonl``, in bytes."""
+        return self.events_path.stat().st_size if self.events_path.is_file() else 0
+
+
+def environment() -> dict[str, str]:
+    """Give the versions of what computes.
+
+    Returns
+    -------
+    dict of str to str
+        Package or system part to version; packages that are missing are left out.
+    """
+    found = {"napari-mhim": __version__, "python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return {**found, "system": platform.system(), "machine": platform.machine()}
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Write plain values as JSON, whole or not at all; NaN is refused by ``ValueError``."""
+    text = json.dumps(values, indent=2, allow_nan=False) + "\n"
+    with writing(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def _identity(cohort: Cohort) -> set[tuple[str, str, str, str]]:
+    return {(row.slide, row.label, row.patient, row.role) for row in cohort.rows}
