@@ -369,7 +369,9 @@ def _bags(place: Workspace, table: "Cohort", config: ExtractConfig) -> dict[str,
     from napari_mhim.mil.bags import read_bag
 
     return {
-        row.slide: read_bag(features_path(place, str(row.path), config), row)
+        row.slide: read_bag(
+            features_path(place, str(row.path), config), row, table.classes
+        )
         for row in table.rows
     }
 
