@@ -42,6 +42,8 @@ class StoreMeta:
     """Where the patches lie, in the bag's order."""
     overlap: float = 0.0
     """Share of a patch that it has in common with the next one."""
+    min_tissue: float = 0.0
+    """Least share of a patch that had to be tissue."""
 
     def grid_hash(self) -> str:
         """Give a short hash of the grid: two grids that differ anywhere differ in it."""
@@ -233,6 +235,7 @@ def _write_own(file: h5py.File, meta: StoreMeta, missing_tiles: int) -> None:
             "mhim_mpp": float(grid.mpp),
             "mhim_patch_model_px": grid.patch_model_px,
             "mhim_overlap": float(meta.overlap),
+            "mhim_min_tissue": float(meta.min_tissue),
             "mhim_origin": np.asarray(grid.origin, "<f8"),
             "mhim_stride": np.asarray(grid.stride_px, "<f8"),
             "mhim_patch": np.asarray(grid.patch_px, "<f8"),
@@ -265,6 +268,7 @@ def _parse(file: h5py.File) -> tuple[StoreMeta, int]:
         dim=int(file["features"].shape[1]),
         grid=grid,
         overlap=float(attrs["mhim_overlap"]),
+        min_tissue=float(attrs["mhim_min_tissue"]),
     )
     return meta, int(attrs["mhim_missing_tiles"])
 

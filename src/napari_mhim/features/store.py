@@ -23,6 +23,7 @@ from napari_mhim.features._layout import (
     write_store,
 )
 from napari_mhim.features._part import Part
+from napari_mhim.slide.tiling import GridConfig
 from napari_mhim.workspace import writing
 
 __all__ = ["FeatureStore", "StoreMeta", "StoreWriter"]
@@ -248,8 +249,8 @@ class FeatureStore:
         self,
         slide: SlideLike | None = None,
         encoder_id: str | None = None,
-        mpp: float | None = None,
-        patch_model_px: int | None = None,
+        grid: GridConfig | None = None,
+        slide_mpp: tuple[float, float] | None = None,
     ) -> None:
         """Refuse features that are not of what they are wanted for.
 
@@ -259,33 +260,38 @@ class FeatureStore:
             The slide they must be of, by its fingerprint: a renamed file is the same.
         encoder_id : str, optional
             The encoder they must be of, weights included.
-        mpp : float, optional
-            Micrometres per pixel the encoder must have seen.
-        patch_model_px : int, optional
-            Patch width the encoder must have seen, in its pixels.
+        grid : GridConfig, optional
+            How the slide must have been cut.
+        slide_mpp : tuple of 2 floats, optional
+            Micrometres per level-0 pixel, (y, x), the grid must have been laid with.
 
         Raises
         ------
         FeatureMismatchError
             If one differs; the message names both sides.
         """
-        where = f"features {str(self.path)!r} are of"
         if slide is not None and slide.fingerprint != self.fingerprint:
-            raise FeatureMismatchError(
-                f"{where} slide {self.slide_name!r} ({self.fingerprint[:8]}), not of "
-                f"slide {slide.name!r} ({slide.fingerprint[:8]}); extract them again "
-                "into another folder"
+            self._refuse(
+                f"slide {self.slide_name!r} (file {self.fingerprint[:8]})",
+                f"slide {slide.name!r} (file {slide.fingerprint[:8]})",
             )
-        for what, ours, wanted in (
-            ("encoder", self.encoder_id, encoder_id),
-            ("µm per pixel", self.grid.mpp, mpp),
-            ("patch width in pixels", self.grid.patch_model_px, patch_model_px),
-        ):
-            if wanted is not None and ours != wanted:
-                raise FeatureMismatchError(
-                    f"{where} {what} {ours!r}, wanted is {wanted!r}; extract them again "
-                    "into another folder"
-                )
+        if encoder_id is not None and encoder_id != self.encoder_id:
+            self._refuse(f"encoder {self.encoder_id!r}", f"encoder {encoder_id!r}")
+        ours, meta = self.grid, self.meta
+        cut = GridConfig(ours.mpp, ours.patch_model_px, meta.overlap, meta.min_tissue)
+        if grid is not None and grid != cut:
+            self._refuse(_cut(cut), _cut(grid))
+        if slide_mpp is not None and not np.allclose(slide_mpp, self.slide_mpp, 1e-6):
+            self._refuse(
+                "a slide of {:g} × {:g} µm per pixel".format(*self.slide_mpp),
+                "a slide of {:g} × {:g}".format(*slide_mpp),
+            )
+
+    def _refuse(self, ours: str, wanted: str) -> None:
+        raise FeatureMismatchError(
+            f"features {str(self.path)!r} are of {ours}, wanted are those of {wanted}; "
+            "choose another folder, or delete them and extract again"
+        )
 
     def close(self) -> None:
         """Close the file."""
@@ -305,3 +311,10 @@ class FeatureStore:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _cut(grid: GridConfig) -> str:
+    return (
+        f"patches of {grid.patch_model_px} px at {grid.mpp:g} µm per pixel, overlap "
+        f"{grid.overlap:g}, tissue {grid.min_tissue:g}"
+    )

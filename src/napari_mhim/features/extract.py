@@ -1,0 +1,230 @@
+"""From a slide to its features: read, encode and write at once, and go on after a stop.
+
+Imports without torch, since the window's process receives its events; running it does
+import torch.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_mhim.errors import ConfigError
+from napari_mhim.events import Note, Progress
+from napari_mhim.features.config import ExtractConfig
+from napari_mhim.features.encoder import Encoder, build_encoder
+from napari_mhim.features.store import FeatureStore, StoreMeta, StoreWriter
+from napari_mhim.settings import cpu_threads, resolve_device
+from napari_mhim.slide import open_slide
+from napari_mhim.slide.patches import PatchBatch, read_patches
+from napari_mhim.slide.tiling import grid_mpp, patch_grid
+from napari_mhim.slide.tissue import tissue_mask
+
+if TYPE_CHECKING:
+    from napari_mhim.slide import Slide
+
+# batches read while one is encoded: enough to even out slow tiles, few enough that
+# 1024 patches of 512 px stay under 3 GB
+_AHEAD = 3
+
+
+@dataclass(frozen=True)
+class ExtractDone:
+    """The features of one slide are on disk."""
+
+    path: str
+    """Path of the store."""
+    slide: str
+    """The slide's name."""
+    n_patches: int
+    """How many patches it has."""
+    skipped: bool = False
+    """True when they were there before."""
+
+
+def scale_of(config: ExtractConfig) -> tuple[float, int]:
+    """Give the scale an extraction works at.
+
+    Parameters
+    ----------
+    config : ExtractConfig
+        Where it leaves mpp or patch to the encoder, the encoder is built.
+
+    Returns
+    -------
+    mpp : float
+        Micrometres per pixel the encoder sees.
+    patch_model_px : int
+        Patch width in the pixels the encoder sees.
+
+    Raises
+    ------
+    UnknownPartError, ConfigError
+        If the encoder has to be built and cannot be.
+    """
+    if config.mpp is not None and config.patch_model_px is not None:
+        return config.mpp, config.patch_model_px
+    encoder = _encoder_of(config)
+    grid = config.grid_config(encoder.mpp, encoder.patch_model_px)
+    return grid.mpp, grid.patch_model_px
+
+
+def extract(
+    slide_path: str | Path, store_path: str | Path, config: ExtractConfig
+) -> Iterator[Progress | Note | ExtractDone]:
+    """Extract the features of one slide; goes on where an earlier run was stopped.
+
+    Parameters
+    ----------
+    slide_path : str or Path
+        The slide's file.
+    store_path : str or Path
+        Where the features are to be; the file appears when they are complete.
+    config : ExtractConfig
+        Encoder, grid, device.
+
+    Yields
+    ------
+    Progress, Note or ExtractDone
+        What was counted is on disk before it is yielded; ``ExtractDone`` is the last.
+
+    Raises
+    ------
+    SlideError
+        If the file is no slide.
+    UnknownMppError
+        If the slide does not say its micrometres per pixel, and ``config`` neither.
+    NoTissueError
+        If no patch holds enough tissue.
+    UnknownPartError, ConfigError
+        If the encoder cannot be built or its batch does not fit the device's memory.
+    FeatureMismatchError
+        If features of another slide, encoder or grid lie there.
+    StoreError
+        If a damaged file lies there, another process is at it, or the encoder gives
+        numbers that are none.
+    WorkspaceError
+        If the disk is full or the folder cannot be written; what is done is kept.
+    """
+    path = Path(store_path)
+    with open_slide(slide_path) as slide:
+        # a slide that cannot be used is refused before weights are fetched
+        mpp = grid_mpp(slide, config.slide_mpp)
+        yield Progress(f"encoder {config.encoder}", 0, 0)
+        encoder = _encoder_of(config)
+        grid_config = config.grid_config(encoder.mpp, encoder.patch_model_px)
+        if path.exists():
+            with FeatureStore.open(path) as store:
+                store.check(slide, encoder.id, grid_config, mpp)
+                yield ExtractDone(str(path), slide.name, len(store), skipped=True)
+            return
+        yield Progress(f"tissue of {slide.name}", 0, 0)
+        grid = patch_grid(slide.shape, mpp, tissue_mask(slide), grid_config)
+        meta = StoreMeta(
+            slide_name=slide.name,
+            fingerprint=slide.fingerprint,
+            slide_shape=slide.shape,
+            slide_mpp=mpp,
+            encoder_id=encoder.id,
+            dim=encoder.dim,
+            grid=grid,
+            overlap=grid_config.overlap,
+            min_tissue=grid_config.min_tissue,
+        )
+        with StoreWriter(path, meta, config.batch_size) as writer:
+            yield from _fill(writer, slide, encoder, config)
+            writer.finish(slide.missing_tiles)
+        if slide.missing_tiles:
+            yield Note(
+                f"{slide.missing_tiles} tiles of slide {slide.name!r} are missing or "
+                "damaged; the model saw them as white"
+            )
+        yield ExtractDone(str(path), slide.name, len(grid))
+
+
+def _fill(
+    writer: StoreWriter, slide: "Slide", encoder: Encoder, config: ExtractConfig
+) -> Iterator[Progress | Note]:
+    """Encode the patches that are not yet on disk."""
+    total, stage = len(writer.meta.grid), f"features of {slide.name}"
+    if writer.n_rows:
+        yield Note(
+            f"The features of slide {slide.name!r} go on at patch {writer.n_rows} "
+            f"of {total}"
+        )
+    yield Progress(stage, writer.n_rows, total)
+    threads = config.threads or cpu_threads()
+    patches = read_patches(
+        slide, writer.meta.grid, config.batch_size, threads, writer.n_rows
+    )
+    with _torch_threads(threads):
+        for batch in _read_ahead(patches):
+            writer.append(batch.index, _encode(encoder, batch.pixels))
+            yield Progress(stage, writer.n_rows, total)
+
+
+def _encode(encoder: Encoder, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Encode one batch, (B, P, P, 3) → (B, dim)."""
+    import torch
+
+    try:
+        patches = torch.from_numpy(pixels).to(encoder.device)
+        features: NDArray[np.float32] = encoder(patches).cpu().numpy()
+    except torch.OutOfMemoryError as err:
+        raise ConfigError(
+            f"a batch of {len(pixels)} patches does not fit the memory of device "
+            f"{encoder.device!r}; choose a smaller batch_size or the device 'cpu'"
+        ) from err
+    return features
+
+
+def _read_ahead(patches: Iterator[PatchBatch]) -> Iterator[PatchBatch]:
+    """Read the next batches in a thread while one is encoded."""
+    with ThreadPoolExecutor(1, "read-ahead") as pool:
+        waiting = deque(pool.submit(next, patches, None) for _ in range(_AHEAD))
+        try:
+            while (batch := waiting.popleft().result()) is not None:
+                waiting.append(pool.submit(next, patches, None))
+                yield batch
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+@contextmanager
+def _torch_threads(threads: int) -> Iterator[None]:
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _encoder_of(config: ExtractConfig) -> Encoder:
+    device = resolve_device(config.device)
+    return _build(config.encoder, config.weights, _stamp(config.weights), device)
+
+
+# one slide after another is encoded by one encoder, and its weights may take seconds
+@lru_cache(maxsize=1)
+def _build(name: str, weights: str, stamp: object, device: str) -> Encoder:
+    return build_encoder(name, device, weights=weights)
+
+
+def _stamp(weights: str) -> object:
+    """Give what changes when a file of weights is replaced by another."""
+    path = Path(weights).expanduser()
+    if not weights or not path.exists():
+        return None
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    return tuple((f.name, f.stat().st_mtime_ns, f.stat().st_size) for f in files)
