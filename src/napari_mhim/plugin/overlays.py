@@ -1,0 +1,409 @@
+"""What a model saw, as napari layers: plain ``(data, kwargs, kind)`` tuples, no viewer.
+
+Patches are pixels of a small image, stretched over the slide. Lists are in the order of
+adding: the last layer is the topmost.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_mhim.mil.result import SlideResult, hard_instances
+from napari_mhim.phantom.truth import PhantomTruth
+from napari_mhim.plugin.palette import (
+    ATTENTION_MAP,
+    EVIDENCE_MAP,
+    HIDDEN_MAP,
+    RING_COLOUR,
+    TRUTH_COLOUR,
+)
+from napari_mhim.slide import Slide
+from napari_mhim.slide.tiling import PatchGrid
+
+LayerTuple = tuple[Any, dict[str, Any], str]
+
+OURS = "napari_mhim"
+"""Key of a layer's metadata under which we say what it is."""
+SLIDE, EVIDENCE, ATTENTION, HIDDEN, TRUTH, HARD = (
+    "slide",
+    "evidence",
+    "attention",
+    "hidden",
+    "truth",
+    "hard",
+)
+"""What a layer of ours can be, bottom to top: ``metadata["napari_mhim"]["part"]``."""
+MAX_RINGS = 20
+"""At most so many hard patches are ringed."""
+_RING_PATCHES = 1.6  # ring's diameter in patches: around the patch, not on it
+_MIN_RING_SCREEN_PX = 13
+_DASHES = 12  # dashes along one outline
+
+
+@dataclass(frozen=True)
+class Transform:
+    """Where a layer's pixel (0, 0) lies in the world, and how far it is to the next."""
+
+    scale: tuple[float, float]
+    """World units per pixel of the layer, (y, x)."""
+    translate: tuple[float, float]
+    """World position of the centre of pixel (0, 0), (y, x)."""
+    units: tuple[str, str]
+    """Unit of the world, ``("um", "um")``, or pixels where the slide has no mpp."""
+
+    def kwargs(self) -> dict[str, Any]:
+        """Give the three as a layer's arguments."""
+        return {
+            "scale": self.scale,
+            "translate": self.translate,
+            "units": self.units,
+        }
+
+
+def slide_transform(mpp: tuple[float, float] | None) -> Transform:
+    """Place level-0 pixels in the world.
+
+    Parameters
+    ----------
+    mpp : tuple of float or None
+        (y, x) micrometres per level-0 pixel; None makes the world one of pixels.
+
+    Returns
+    -------
+    Transform
+        The centre of level-0 pixel (0, 0) is the world's origin.
+    """
+    if mpp is None:
+        return Transform((1.0, 1.0), (0.0, 0.0), ("pixel", "pixel"))
+    return Transform((float(mpp[0]), float(mpp[1])), (0.0, 0.0), ("um", "um"))
+
+
+def grid_transform(grid: PatchGrid, mpp: tuple[float, float] | None) -> Transform:
+    """Place an image with one pixel per grid cell over the slide.
+
+    Parameters
+    ----------
+    grid : PatchGrid
+        Where the patches lie, in level-0 pixels.
+    mpp : tuple of float or None
+        (y, x) micrometres per level-0 pixel; None makes the world one of pixels.
+
+    Returns
+    -------
+    Transform
+        The centre of each pixel lies on the centre of its patch.
+    """
+    slide = slide_transform(mpp)
+    world = np.asarray(slide.scale)
+    # napari puts the centre of pixel 0 at the translation, not its corner
+    middle = (grid.origin + (grid.patch_px - 1) / 2) * world
+    step = grid.stride_px * world
+    return Transform(
+        (float(step[0]), float(step[1])),
+        (float(middle[0]), float(middle[1])),
+        slide.units,
+    )
+
+
+def slide_layer(
+    slide: Slide, mpp: tuple[float, float] | None = None
+) -> LayerTuple:
+    """Give the layer of the slide's own pixels.
+
+    Parameters
+    ----------
+    slide : Slide
+        An open slide; the layer's metadata keeps it open.
+    mpp : tuple of float, optional
+        (y, x) micrometres per level-0 pixel where the slide does not say its own.
+
+    Returns
+    -------
+    LayerTuple
+        A multiscale RGB image, lazily read.
+    """
+    kwargs = {
+        "name": "Slide",
+        "multiscale": True,
+        "rgb": True,
+        # napari's own dask cache takes a quarter of the memory; ours is bounded
+        "cache": False,
+        "contrast_limits": (0, 255),
+        "metadata": {OURS: {"part": SLIDE, "slide": slide.name, "open": slide}},
+        **slide_transform(slide.mpp or mpp).kwargs(),
+    }
+    return list(slide.levels), kwargs, "image"
+
+
+def result_layers(
+    result: SlideResult,
+    class_index: int,
+    mpp: tuple[float, float] | None,
+    truth: PhantomTruth | None = None,
+) -> list[LayerTuple]:
+    """Give all layers of one result, bottom to top.
+
+    Parameters
+    ----------
+    result : SlideResult
+        What the model saw.
+    class_index : int
+        Class whose evidence and hard patches are shown.
+    mpp : tuple of float or None
+        (y, x) micrometres per level-0 pixel, as the slide's layer has it.
+    truth : PhantomTruth, optional
+        Outlines of the lesions; a made slide only.
+
+    Returns
+    -------
+    list of LayerTuple
+        Evidence, attention, hidden, truth where there is one, hard patches.
+    """
+    layers = [
+        evidence_layer(result, class_index, mpp),
+        attention_layer(result, mpp),
+        hidden_layer(result, mpp),
+    ]
+    if truth is not None:
+        layers.append(truth_layer(truth, mpp, result.slide))
+    return [*layers, hard_layer(result, class_index, mpp)]
+
+
+def evidence_layer(
+    result: SlideResult, class_index: int, mpp: tuple[float, float] | None
+) -> LayerTuple:
+    """Give the map of each patch's push towards or away from a class.
+
+    Parameters
+    ----------
+    result : SlideResult
+        What the model saw.
+    class_index : int
+        Index of the class.
+    mpp : tuple of float or None
+        (y, x) micrometres per level-0 pixel.
+
+    Returns
+    -------
+    LayerTuple
+        Image (rows, cols), float32, NaN outside the tissue; limits are the bundle's.
+    """
+    limit = float(result.evidence_limits[class_index])
+    name = f"Evidence: {result.classes[class_index]}"
+    return _grid_image(
+        result,
+        result.contribution[:, class_index],
+        mpp,
+        EVIDENCE,
+        name=name,
+        colormap=EVIDENCE_MAP.as_napari(),
+        contrast_limits=(-limit, limit),
+        opacity=0.5,
+        visible=True,
+    )
+
+
+def attention_layer(
+    result: SlideResult, mpp: tuple[float, float] | None
+) -> LayerTuple:
+    """Give the map of each patch's weight, as a multiple of the mean weight.
+
+    Parameters
+    ----------
+    result : SlideResult
+        What the model saw; branches are averaged.
+    mpp : tuple of float or None
+        (y, x) micrometres per level-0 pixel.
+
+    Returns
+    -------
+    LayerTuple
+        Image (rows, cols), float32, NaN outside the tissue; off at first.
+    """
+    values = result.attention.mean(axis=0) * len(result)  # (N,)
+    # at least twice the mean: a model that weighs all alike must not look excited
+    limit = max(2.0, float(np.percentile(values, 99.5)))
+    return _grid_image(
+        result,
+        values,
+        mpp,
+        ATTENTION,
+        name="Attention",
+        colormap=ATTENTION_MAP.as_napari(),
+        contrast_limits=(0.0, limit),
+        opacity=0.6,
+        visible=False,
+    )
+
+
+def hidden_layer(result: SlideResult, mpp: tuple[float, float] | None) -> LayerTuple:
+    """Give the patches the teacher would hide in training.
+
+    Parameters
+    ----------
+    result : SlideResult
+        What the model saw.
+    mpp : tuple of float or None
+        (y, x) micrometres per level-0 pixel.
+
+    Returns
+    -------
+    LayerTuple
+        Image (rows, cols), float32, 1 where hidden, NaN elsewhere; off at first.
+    """
+    values = np.where(result.mask, 1.0, np.nan)
+    return _grid_image(
+        result,
+        values,
+        mpp,
+        HIDDEN,
+        name="Hidden by teacher",
+        colormap=HIDDEN_MAP.as_napari(),
+        contrast_limits=(0.0, 1.0),
+        opacity=0.8,
+        visible=False,
+    )
+
+
+def hard_layer(
+    result: SlideResult, class_index: int, mpp: tuple[float, float] | None
+) -> LayerTuple:
+    """Give rings around the hard patches: at most 20, and only where evidence is positive.
+
+    Parameters
+    ----------
+    result : SlideResult
+        What the model saw.
+    class_index : int
+        Class that the patches must speak for.
+    mpp : tuple of float or None
+        (y, x) micrometres per level-0 pixel.
+
+    Returns
+    -------
+    LayerTuple
+        Points at patch centres in level-0 px; empty when no patch supports the class.
+    """
+    hard = hard_instances(result, class_index, k=MAX_RINGS)
+    centres = result.grid.corners[hard.index] + (result.grid.patch_px - 1) / 2
+    kwargs = {
+        "name": "Hard patches",
+        "symbol": "disc",
+        "face_color": "transparent",
+        "border_color": RING_COLOUR,
+        "border_width": 0.12,
+        "size": float(result.grid.patch_px.mean()) * _RING_PATCHES,
+        "canvas_size_limits": (_MIN_RING_SCREEN_PX, 10000),
+        "features": {
+            "rank": np.arange(1, len(hard) + 1),
+            "evidence": hard.evidence,
+            "reason": np.array(hard.reasons, dtype=object),
+        },
+        "metadata": _ours(result, HARD),
+        "visible": True,
+        **slide_transform(mpp).kwargs(),
+    }
+    return centres.reshape(-1, 2), kwargs, "points"
+
+
+def truth_layer(
+    truth: PhantomTruth, mpp: tuple[float, float] | None, slide: str
+) -> LayerTuple:
+    """Give the outlines of a made slide's lesions: easy solid, hard dashed.
+
+    Parameters
+    ----------
+    truth : PhantomTruth
+        Outlines of the lesions.
+    mpp : tuple of float or None
+        (y, x) micrometres per level-0 pixel.
+    slide : str
+        Slide's name.
+
+    Returns
+    -------
+    LayerTuple
+        Shapes; off at first.
+    """
+    paths: list[NDArray[np.float64]] = []
+    kinds: list[str] = []
+    for kind, polygons in truth.polygons.items():
+        for corners in polygons:
+            # outlines run along pixel edges, napari's origin is a pixel's centre
+            polygon = np.asarray(corners, np.float64) - 0.5
+            # napari draws no dashes, so a dashed outline is many short paths
+            parts = dashes(polygon) if kind == "hard" else [_closed(polygon)]
+            paths += parts
+            kinds += [kind] * len(parts)
+    kwargs = {
+        "name": "Truth (demo only)",
+        "ndim": 2,
+        "shape_type": "path",
+        "edge_color": TRUTH_COLOUR,
+        "edge_width": max(truth.shape) / 350,
+        "face_color": "transparent",
+        "features": {"kind": np.array(kinds, dtype=object)},
+        "metadata": {OURS: {"part": TRUTH, "slide": slide, "truth": truth}},
+        "opacity": 1.0,
+        "visible": False,
+        **slide_transform(mpp).kwargs(),
+    }
+    return paths, kwargs, "shapes"
+
+
+def dashes(polygon: NDArray[np.float64], n: int = _DASHES) -> list[NDArray[np.float64]]:
+    """Cut a closed outline into dashes, as long as the gaps between them.
+
+    Parameters
+    ----------
+    polygon : ndarray, shape (V, 2)
+        Corners, (y, x); the last is joined to the first.
+    n : int
+        How many dashes.
+
+    Returns
+    -------
+    list of ndarray, shape (S, 2)
+        Paths along the outline, each with at least two points.
+    """
+    ring = _closed(polygon)
+    steps = np.hypot(*np.diff(ring, axis=0).T)
+    along = np.concatenate([[0.0], np.cumsum(steps)])  # (V + 1,)
+    whole = along[-1]
+    if whole == 0:
+        return []
+    found = []
+    for start in np.arange(n) * whole / n:
+        end = start + whole / (2 * n)
+        between = along[(along > start) & (along < end)]
+        at = np.concatenate([[start], between, [end]])
+        found.append(np.stack([np.interp(at, along, axis) for axis in ring.T], axis=1))
+    return found
+
+
+def _closed(polygon: NDArray[np.float64]) -> NDArray[np.float64]:
+    points = np.asarray(polygon, np.float64)
+    return points if (points[0] == points[-1]).all() else np.vstack([points, points[:1]])
+
+
+def _grid_image(
+    result: SlideResult,
+    values: NDArray[Any],
+    mpp: tuple[float, float] | None,
+    part: str,
+    **kwargs: Any,
+) -> LayerTuple:
+    image = result.grid.raster(np.asarray(values, np.float32))  # (rows, cols)
+    fixed = {
+        "interpolation2d": "nearest",
+        "blending": "translucent",
+        "metadata": _ours(result, part),
+        **grid_transform(result.grid, mpp).kwargs(),
+    }
+    return image, {**kwargs, **fixed}, "image"
+
+
+def _ours(result: SlideResult, part: str) -> dict[str, Any]:
+    return {OURS: {"part": part, "slide": result.slide, "result": result}}

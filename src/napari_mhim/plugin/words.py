@@ -1,0 +1,204 @@
+"""The words on screen, in one place: what is said of a score, and what is never said.
+
+A score is not a probability of disease, "below the cut-off" is not "negative", and
+attention is not evidence. Texts with ``<b>`` and ``<i>`` are rich text; names that come
+from files are escaped.
+"""
+
+from html import escape
+
+from napari_mhim.mil.result import SlideResult
+
+BANNER = "Research use only. Not for diagnosis."
+"""Stands on every tab."""
+
+SCORE = "Model score (0–1). Not the probability that this patient has disease."
+"""Below every score."""
+
+NO_MPP = "No µm: this slide does not say its micrometres per pixel."
+"""The badge of a slide in pixels."""
+
+ATTENTION = (
+    "How much weight the model gave this patch. High weight can speak for or against "
+    "a class."
+)
+HARD = (
+    "Patches the student weighs most among those not hidden. “Hard” is for the training "
+    "method: not difficult for you, not wrong, not a finding."
+)
+TRUTH = "Where the made slide really holds a lesion. Only made slides know this."
+SLIDE = "The slide itself."
+
+ROLES = {
+    "train": "Training slide: the model has learnt from it, so its score is flattering.",
+    "val": "Validation slide: used to choose the model and its cut-off.",
+    "test": "Held-out slide.",
+    "unknown": "Not known whether the model was trained on this slide.",
+    "not in the cohort": "Held-out slide: not in the model's cohort.",
+}
+"""What a slide's role in the model means for its score."""
+
+SHORT_ROLES = {
+    "train": "training slide",
+    "val": "validation slide",
+    "test": "held-out slide",
+    "unknown": "role unknown",
+    "not in the cohort": "held-out slide",
+}
+"""The same in the header."""
+
+KEYS = (
+    ("N", "next patch (ring)"),
+    ("Shift+N", "previous patch (ring)"),
+    ("Alt+H", "hold: overlays off"),
+)
+"""What the dock binds in the viewer."""
+
+
+def evidence(name: str) -> str:
+    """Say what the evidence layer of a class shows."""
+    return (
+        f"Pushes the score towards (+) or away from (−) <i>{escape(name)}</i>. "
+        "Colour limits are the same for every slide."
+    )
+
+
+def hidden(result: SlideResult) -> str:
+    """Say what "hidden by teacher" means on this slide.
+
+    Parameters
+    ----------
+    result : SlideResult
+        What the model saw.
+
+    Returns
+    -------
+    str
+        Rich text that names the share, and whose scores they were.
+    """
+    text = (
+        f"Would be hidden in training at β_h = {result.mask_ratio_high:.2f}. "
+        "Nothing was hidden for the score above."
+    )
+    if result.score_source != "teacher":
+        text += " This model has no teacher: its own scores stand in."
+    return text
+
+
+def sum_kind(result: SlideResult) -> str:
+    """Say whether the evidence of all patches adds up to the score."""
+    if result.evidence_kind == "exact":
+        return "Exact sum: the patches' mean is the score before scaling to 0–1."
+    return "Approximate: the patches' mean is only near the score."
+
+
+def no_rings(name: str) -> str:
+    """Say that a slide has no hard patch for a class."""
+    return f"No remaining patch supports <i>{escape(name)}</i>."
+
+
+def score_line(result: SlideResult) -> str:
+    """Say a slide's score, as the score card does.
+
+    Parameters
+    ----------
+    result : SlideResult
+        What the model saw.
+
+    Returns
+    -------
+    str
+        Rich text: score, cut-off and where it was set, role, calibration.
+    """
+    name = escape(result.classes[result.target])
+    start = f"<b>{_capital(name)}</b>: score {result.score:.2f}"
+    calibrated = "Calibrated." if result.calibrated else "Not calibrated."
+    return f"{start}{_cutoff(result, name)} {ROLES[result.role]} {calibrated}"
+
+
+def other_scores(result: SlideResult) -> str:
+    """Give the scores of all classes where there are more than two, else ""."""
+    if len(result.classes) <= 2:
+        return ""
+    pairs = zip(result.classes, result.probabilities, strict=True)
+    return " · ".join(f"{escape(name)} {value:.2f}" for name, value in pairs)
+
+
+def comparison(shown: str, other: SlideResult, own: SlideResult) -> str:
+    """Say both scores beside each other.
+
+    Parameters
+    ----------
+    shown : str
+        ``"MHIM"`` or ``"Baseline"``: whose evidence is on the slide.
+    other, own : SlideResult
+        The baseline's and the MHIM model's result.
+
+    Returns
+    -------
+    str
+        Rich text.
+    """
+    scores = (
+        f"Baseline {other.score:.2f}{_side(other)} · MHIM {own.score:.2f}{_side(own)}."
+    )
+    return f"Shown: <b>{shown}</b>. {scores} Same colours for both."
+
+
+def inside(labels: dict[str, int]) -> str:
+    """Say how many rings lie in which lesions: ``{"hard": 11, "easy": 2, "none": 7}``."""
+    return "Rings inside: " + ", ".join(f"{k} {n}" for k, n in labels.items()) + "."
+
+
+def time_left(seconds: float | None) -> str:
+    """Say how long a job will still take, "" when nobody knows.
+
+    Parameters
+    ----------
+    seconds : float or None
+        Estimate.
+
+    Returns
+    -------
+    str
+        For instance ``"about 4 min left"``.
+    """
+    if seconds is None:
+        return ""
+    return f"about {duration(seconds)} left"
+
+
+def duration(seconds: float) -> str:
+    """Give a duration in one unit a person would use: ``"40 s"``, ``"4 min"``, ``"2.5 h"``."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    if seconds < 90 * 60:
+        return f"{round(seconds / 60)} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def _capital(name: str) -> str:
+    return name[:1].upper() + name[1:]
+
+
+def _cutoff(result: SlideResult, name: str) -> str:
+    cutoff = result.cutoff
+    if cutoff is None:
+        return ". No cut-off is stored with this model."
+    kind = {"validation": "validation slide"}.get(cutoff.where, f"{cutoff.where} slide")
+    plural = "" if cutoff.n == 1 else "s"
+    origin = f"set on {cutoff.n} {kind}{plural}" if cutoff.n else "set by hand"
+    if result.score >= cutoff.value:
+        return f", above the cut-off {cutoff.value:.2f} ({origin})."
+    return (
+        f". Below cut-off ({cutoff.value:.2f}, {origin}). "
+        f"This does not exclude <i>{name}</i>."
+    )
+
+
+def _side(result: SlideResult) -> str:
+    if result.cutoff is None:
+        return ""
+    is_above = result.score >= result.cutoff.value
+    side = "above" if is_above else "below"
+    return f" ({side} its cut-off {result.cutoff.value:.2f})"
