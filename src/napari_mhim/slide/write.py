@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from napari_mhim.errors import ConfigError
 from napari_mhim.settings import cpu_threads
+from napari_mhim.slide.source import mean_of_four
 from napari_mhim.workspace import writing
 
 MPP_RANGE = (0.02, 20.0)
@@ -261,7 +262,4 @@ def _halved(band: NDArray[np.uint8]) -> NDArray[np.uint8]:
     # an odd edge counts twice, so nothing of the image is lost
     odd = [(0, n % 2) for n in band.shape[:2]]
     even = np.pad(band, (*odd, (0, 0)), mode="edge") if any(o[1] for o in odd) else band
-    wide = even.astype(np.uint16)
-    rows = wide[::2] + wide[1::2]  # (h / 2, w, 3)
-    total = rows[:, ::2] + rows[:, 1::2]  # (h / 2, w / 2, 3)
-    return ((total + 2) >> 2).astype(np.uint8)
+    return mean_of_four(even)
