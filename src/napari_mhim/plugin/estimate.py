@@ -1,0 +1,44 @@
+"""What a run will cost, counted before it starts; runs in a child process."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from napari_mhim.slide import GridConfig, grid_mpp, open_slide, patch_grid, tissue_mask
+
+
+@dataclass(frozen=True)
+class PatchCount:
+    """How many patches a model will look at."""
+
+    n: int
+    """Patches with enough tissue."""
+
+
+def count_patches(
+    slide: str, config: GridConfig, slide_mpp: float | None
+) -> Iterator[PatchCount]:
+    """Find a slide's tissue and count its patches.
+
+    Parameters
+    ----------
+    slide : str
+        Path of the slide.
+    config : GridConfig
+        The model's grid.
+    slide_mpp : float, optional
+        Micrometres per pixel, for a slide that does not say its own.
+
+    Yields
+    ------
+    PatchCount
+        Once.
+
+    Raises
+    ------
+    SlideError, UnknownMppError, NoTissueError
+        If the slide cannot be used.
+    """
+    with open_slide(slide) as opened:
+        mpp = grid_mpp(opened, slide_mpp)
+        grid = patch_grid(opened.shape, mpp, tissue_mask(opened), config)
+    yield PatchCount(len(grid))
