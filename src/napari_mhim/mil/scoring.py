@@ -88,7 +88,8 @@ def evidence_limits(
         return None
     limits = np.percentile(np.concatenate(sizes), 99, axis=0)
     # a model that says nothing anywhere must still have a colour scale
-    return np.maximum(limits, np.finfo(np.float32).tiny).astype(np.float32)
+    least = np.finfo(np.float32).tiny
+    return np.asarray(np.maximum(limits, least), np.float32)
 
 
 def reduce_heads(scores: Tensor, fusion: Fusion) -> Tensor:

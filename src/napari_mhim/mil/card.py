@@ -1,0 +1,139 @@
+"""The card of a trained model: what it is, on how much it rests, what it must not be used for."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from napari_mhim.mil.bundle_config import BundleConfig
+
+_FIGURES = (
+    ("auc", "AUC"),
+    ("f1", "F1"),
+    ("accuracy", "Accuracy"),
+    ("balanced_accuracy", "Balanced accuracy"),
+    ("sensitivity", "Sensitivity"),
+    ("specificity", "Specificity"),
+)
+
+
+def card(config: BundleConfig) -> str:
+    """Write the card of a model.
+
+    Parameters
+    ----------
+    config : BundleConfig
+        The model's settings and figures.
+
+    Returns
+    -------
+    str
+        Markdown with the YAML head that the Hugging Face hub reads; no slide's or
+        patient's name is in it.
+    """
+    parts = (
+        _head(config),
+        f"# {config.name}\n",
+        "**Research use only. Not for diagnosis.** Use on patients needs the "
+        "institution's own validation.\n",
+        _what(config),
+        _data(config),
+        _figures(config),
+        _reading(config),
+        _licence(config),
+    )
+    return "\n".join(parts)
+
+
+def _head(config: BundleConfig) -> str:
+    return (
+        "---\nlibrary_name: napari-mhim\ntags:\n- pathology\n- whole-slide-image\n"
+        f"- multiple-instance-learning\n- {config.model}\n---\n"
+    )
+
+
+def _what(config: BundleConfig) -> str:
+    trained = config.trained
+    target = config.classes[config.target_index]
+    where = "a momentum teacher" if config.has_teacher else "no teacher"
+    lines = [
+        "## What it is\n",
+        f"- Classes: {', '.join(config.classes)}; class of interest: {target}",
+        f"- Model: {config.model}, recipe {config.recipe} ({where})",
+        f"- Features: {config.encoder_id}, length {config.in_dim}",
+    ]
+    if config.mpp is not None:
+        lines.append(
+            f"- Patches: {config.patch_model_px} px at {config.mpp:g} µm per px"
+        )
+    if config.mask_ratio_high:
+        lines.append(
+            f"- Hidden as easy in training: {config.mask_ratio_high:.3g} of each slide"
+        )
+    lines.append(
+        f"- Trained {trained.get('time', 'at an unknown time')}, seed "
+        f"{trained.get('seed', 'unknown')}, best epoch {trained.get('best_epoch', '?')} "
+        f"of {trained.get('epochs', '?')}"
+    )
+    return "\n".join(lines) + "\n"
+
+
+def _data(config: BundleConfig) -> str:
+    counts: Mapping[str, Mapping[str, int]] = config.trained.get("slides", {})
+    if not counts:
+        return "## Data\n\nNot stated.\n"
+    head = "| role | patients | " + " | ".join(config.classes) + " |\n"
+    rule = "|---" * (2 + len(config.classes)) + "|\n"
+    patients: Mapping[str, int] = config.trained.get("patients", {})
+    rows = "".join(
+        f"| {role} | {patients.get(role, '?')} | "
+        + " | ".join(str(some.get(name, 0)) for name in config.classes)
+        + " |\n"
+        for role, some in counts.items()
+    )
+    return f"## Data\n\nSlides of each class:\n\n{head}{rule}{rows}"
+
+
+def _figures(config: BundleConfig) -> str:
+    if not config.metrics:
+        return "## Figures\n\nNot assessed.\n"
+    lines = [
+        "## Figures on the validation slides\n",
+        "Epoch and cut-off were chosen on these slides, so the figures are optimistic: "
+        "judge the model by slides it has never seen.\n",
+        "| figure | value | 95 % interval | n |\n|---|---|---|---|",
+    ]
+    for key, label in _FIGURES:
+        entry: Mapping[str, Any] = config.metrics[key]
+        if entry["value"] is None:
+            lines.append(
+                f"| {label} | not defined | {entry['reason']} | {entry['n']} |"
+            )
+        else:
+            lines.append(
+                f"| {label} | {entry['value']:.2f} | {entry['low']:.2f}–"
+                f"{entry['high']:.2f} | {entry['n']} |"
+            )
+    lines.append("\nBy site or subgroup: not assessed.")
+    return "\n".join(lines) + "\n"
+
+
+def _reading(config: BundleConfig) -> str:
+    target = config.classes[config.target_index]
+    if config.cutoff is None:
+        cutoff = "No cut-off was chosen."
+    else:
+        cutoff = (
+            f"Cut-off for {target}: {config.cutoff.value:.3f}, set on {config.cutoff.n} "
+            f"{config.cutoff.where} slides. A score below it does not exclude {target}."
+        )
+    calibrated = "" if config.calibrated else " They are not calibrated."
+    return (
+        "## How to read it\n\n"
+        "Scores run from 0 to 1 and are not the probability that a patient has a "
+        f"disease.{calibrated} {cutoff} A patient's score is the largest of the "
+        "patient's slides.\n"
+    )
+
+
+def _licence(config: BundleConfig) -> str:
+    licence = config.encoder_licence or "not stated; ask before sharing the model"
+    return f"## Licence of the encoder\n\n{config.encoder_id}: {licence}\n"

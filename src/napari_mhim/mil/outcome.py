@@ -1,0 +1,168 @@
+"""From a stage's best weights to a bundle: figures, cut-off, colour limits, statistics."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from napari_mhim.features.config import ExtractConfig
+from napari_mhim.mil.bags import Bag
+from napari_mhim.mil.bundle import Bundle, BundleConfig, save_bundle
+from napari_mhim.mil.bundle_config import salted_roles
+from napari_mhim.mil.card import card
+from napari_mhim.mil.checkpoint import Standing
+from napari_mhim.mil.cohort import Cohort
+from napari_mhim.mil.config import TrainConfig
+from napari_mhim.mil.cutoff import choose_cutoff
+from napari_mhim.mil.evaluate import evaluate, metrics_as_dict
+from napari_mhim.mil.recipe import Recipe
+from napari_mhim.mil.run import RunFolder, environment
+from napari_mhim.mil.scoring import evidence_limits, score
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """Bags of a run, on their device, with what is the same in all of them."""
+
+    bags: Mapping[str, Sequence[Bag]]
+    """Bags of ``train`` and ``val``; ``val`` may be empty."""
+    tensors: Mapping[str, Sequence[Tensor]]
+    """Their features, in the same order."""
+    labels: Mapping[str, Sequence[int]]
+    """Their classes, in the same order."""
+    cohort: Cohort
+    """All slides with roles, those not used here too; its classes are the model's."""
+    extract: ExtractConfig
+    """How slides become such features."""
+    encoder_licence: str = ""
+    """Licence of the encoder's weights, "" when not stated."""
+
+
+@torch.no_grad()
+def save_outcome(
+    run: RunFolder,
+    name: str,
+    recipe: Recipe,
+    data: Data,
+    config: TrainConfig,
+    standing: Standing,
+) -> Bundle:
+    """Write a stage's bundle from a recipe that holds its best weights.
+
+    Parameters
+    ----------
+    run : RunFolder
+        The stage's folder.
+    name : str
+        Name of the model.
+    recipe : Recipe
+        With the weights to keep.
+    data : Data
+        The run's bags.
+    config : TrainConfig
+        Settings in force.
+    standing : Standing
+        How training went.
+
+    Returns
+    -------
+    Bundle
+        The bundle; cut-off, colour limits and figures come from validation slides only
+        (limits from training slides where there are none).
+    """
+    recipe.eval()
+    student, classes = recipe.student, data.cohort.classes
+    found = score(student, data.tensors["val"], data.labels["val"], len(classes))
+    labels = np.array(data.labels["val"], np.int64)
+    cutoff = choose_cutoff(labels, found.probabilities)
+    metrics = evaluate(labels, found.probabilities, cutoff, seed=config.seed)
+    limits_role = "val" if data.bags["val"] else "train"
+    limits = evidence_limits(student, data.tensors[limits_role])
+    assert limits is not None  # there is always a training bag
+    settings = recipe.describe()
+    salt, roles = salted_roles(_by_role(data))
+    first = data.bags["train"][0]
+    bundle_config = BundleConfig(
+        name=name,
+        model=config.model,
+        model_options=dict(config.model_options),
+        in_dim=first.dim,
+        classes=classes,
+        target=len(classes) - 1,
+        encoder_id=first.encoder_id,
+        extract=data.extract,
+        mpp=first.grid.mpp if first.grid else None,
+        patch_model_px=first.grid.patch_model_px if first.grid else None,
+        recipe=config.recipe,
+        recipe_settings=settings,
+        has_teacher=recipe.teacher is not None,
+        mask_ratio_high=float(settings.get("mask_ratio_high", 0.0)),
+        head_fusion=settings.get("head_fusion", "vote"),
+        cutoff=cutoff,
+        evidence_limits=tuple(float(limit) for limit in limits),
+        evidence_limits_from=f"{len(data.bags[limits_role])} {limits_role} slides",
+        salt=salt,
+        roles=roles,
+        trained=_trained(data, config, standing),
+        metrics=metrics_as_dict(metrics) if len(labels) else {},
+        encoder_licence=data.encoder_licence,
+    )
+    tensors = {**_tensors(recipe), **_statistics(data.bags["train"])}
+    return save_bundle(run.bundle_path, bundle_config, tensors, card(bundle_config))
+
+
+def _tensors(recipe: Recipe) -> dict[str, Tensor]:
+    tensors = {f"student.{k}": v for k, v in recipe.student.state_dict().items()}
+    if recipe.teacher is not None:
+        teacher = recipe.teacher.state_dict()
+        tensors.update({f"teacher.{k}": v for k, v in teacher.items()})
+    return tensors
+
+
+def _statistics(bags: Sequence[Bag]) -> dict[str, Tensor]:
+    """Give mean and deviation of the training features, every slide counting the same."""
+    means = np.array([bag.features.mean(axis=0, dtype=np.float64) for bag in bags])
+    squares = np.array(
+        [np.square(bag.features, dtype=np.float64).mean(axis=0) for bag in bags]
+    )
+    mean = means.mean(axis=0)
+    # rounding can make the variance of a constant feature slightly negative
+    deviation = np.sqrt(np.maximum(squares.mean(axis=0) - mean**2, 0))
+    return {
+        "features.mean": torch.from_numpy(mean.astype(np.float32)),
+        "features.std": torch.from_numpy(deviation.astype(np.float32)),
+    }
+
+
+def _by_role(data: Data) -> dict[str, list[Bag]]:
+    by_role = {role: list(bags) for role, bags in data.bags.items()}
+    # slides kept for testing are not among the bags: their names are enough
+    by_role["test"] = [
+        Bag(row.slide, np.zeros((1, 1), np.float32))
+        for row in data.cohort.with_role("test")
+    ]
+    return by_role
+
+
+def _trained(data: Data, config: TrainConfig, standing: Standing) -> dict[str, Any]:
+    slides, patients = {}, {}
+    for role in ("train", "val", "test"):
+        rows = data.cohort.with_role(role)
+        names = [row.label for row in rows]
+        slides[role] = {name: names.count(name) for name in data.cohort.classes}
+        patients[role] = len({row.patient for row in rows})
+    return {
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seed": config.seed,
+        "epochs": standing.epoch,
+        "best_epoch": standing.best_epoch,
+        "slides": slides,
+        "patients": patients,
+        "versions": environment(),
+        "device": config.device,
+        "threads": config.threads,
+    }

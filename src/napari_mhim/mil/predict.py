@@ -1,0 +1,184 @@
+"""Bundle and bag to result: the student's view, and what the teacher would have hidden."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from napari_mhim import __version__
+from napari_mhim.errors import FeatureMismatchError, StoreError
+from napari_mhim.mil.bags import Bag, bag_of, is_finite
+from napari_mhim.mil.bundle import Bundle
+from napari_mhim.mil.masking import high_mask
+from napari_mhim.mil.result import SlideResult, contribution
+from napari_mhim.mil.scoring import as_array, resident, scores_of
+from napari_mhim.settings import resolve_device
+
+if TYPE_CHECKING:
+    from napari_mhim.features.store import FeatureStore
+
+
+class Predictor:
+    """A bundle's models on one device, for many slides.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        The model.
+    device : str
+        One of ``settings.DEVICES``.
+
+    Raises
+    ------
+    BundleError
+        If the weights are not of the model.
+    ConfigError
+        If the device is not on this computer.
+    """
+
+    def __init__(self, bundle: Bundle, device: str = "auto") -> None:
+        self.bundle = bundle
+        self.device = resolve_device(device)
+        self._student = bundle.student(self.device)
+        self._teacher = bundle.teacher(self.device)
+
+    @torch.no_grad()
+    def probabilities(self, bag: Bag) -> NDArray[np.float32]:
+        """Give the class probabilities of one bag alone, shape (C,); errors as :meth:`predict`."""
+        x = resident([self._checked(bag)], self.device)[0].to(self.device)
+        return as_array(self._student.probabilities(self._student(x)))
+
+    @torch.no_grad()
+    def predict(self, bag: Bag) -> SlideResult:
+        """Give the whole result of one bag.
+
+        Parameters
+        ----------
+        bag : Bag
+            Features of a slide, with positions.
+
+        Returns
+        -------
+        SlideResult
+            The student on the whole bag; the mask is the high part alone, undecayed and
+            without chance (ρ = 1), by the teacher's scores or, without one, the student's.
+
+        Raises
+        ------
+        FeatureMismatchError
+            If the features are of another encoder or scale, or have no positions.
+        StoreError
+            If they hold NaN.
+        """
+        config, grid = self.bundle.config, self._checked(bag).grid
+        if grid is None:
+            raise FeatureMismatchError(
+                f"features of slide {bag.name!r} have no patch positions, so nothing can "
+                "be shown on the slide; extract it here"
+            )
+        x = resident([bag], self.device)[0].to(self.device)
+        output = self._student(x)
+        guide = output if self._teacher is None else self._teacher(x)
+        mask = high_mask(
+            guide.scores, config.mask_ratio_high, fusion=config.head_fusion
+        )
+        attention, evidence = as_array(output.attention), as_array(output.evidence)
+        return SlideResult(
+            slide=bag.name,
+            path=bag.path,
+            fingerprint=bag.fingerprint,
+            slide_shape=bag.slide_shape,
+            slide_mpp=bag.slide_mpp,
+            grid=grid,
+            bundle=self.bundle.name,
+            bundle_id=self.bundle.id,
+            classes=config.classes,
+            target=config.target_index,
+            probabilities=as_array(self._student.probabilities(output)),
+            attention=attention,
+            branches=self._student.branches,
+            evidence=evidence,
+            evidence_kind=self._student.evidence_kind,
+            evidence_limits=self._limits(attention, evidence),
+            student_scores=scores_of(output, config.head_fusion),
+            teacher_scores=scores_of(guide, config.head_fusion),
+            score_source="own scores" if self._teacher is None else "teacher",
+            mask=mask.cpu().numpy(),
+            mask_ratio_high=config.mask_ratio_high,
+            cutoff=config.cutoff,
+            calibrated=config.calibrated,
+            role=config.role_of(bag.name, bag.fingerprint),
+            provenance={
+                "napari-mhim": __version__,
+                "encoder": bag.encoder_id,
+                "time": datetime.now(UTC).isoformat(timespec="seconds"),
+                "device": self.device,
+                "evidence limits": config.evidence_limits_from or "this slide alone",
+            },
+        )
+
+    def _checked(self, bag: Bag) -> Bag:
+        self.bundle.check(bag)
+        if not is_finite(bag.features):
+            raise StoreError(
+                f"features of slide {bag.name!r} hold NaN or infinite numbers; extract "
+                "the slide again"
+            )
+        return bag
+
+    def _limits(
+        self, attention: NDArray[np.float32], evidence: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """Give the bundle's colour limits; a bundle from elsewhere has none, the slide must do."""
+        if self.bundle.config.evidence_limits:
+            return np.array(self.bundle.config.evidence_limits, np.float32)
+        size = np.abs(contribution(attention, evidence))
+        least = np.finfo(np.float32).tiny
+        limits = np.percentile(size, 99, axis=0)
+        return np.asarray(np.maximum(limits, least), np.float32)
+
+
+def predict(
+    bundle: Bundle,
+    features: "FeatureStore | Bag",
+    device: str = "auto",
+    slide_path: str = "",
+) -> SlideResult:
+    """Run a model on one slide's features.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        The model.
+    features : FeatureStore or Bag
+        Features of the slide.
+    device : str
+        One of ``settings.DEVICES``.
+    slide_path : str
+        Where the slide file is, for the result; "" leaves what the bag says.
+
+    Returns
+    -------
+    SlideResult
+        As :meth:`Predictor.predict`.
+
+    Raises
+    ------
+    FeatureMismatchError
+        If the features are of another encoder or scale, or have no positions.
+    BundleError
+        If the weights are not of the model.
+    StoreError
+        If the features cannot be read or hold NaN.
+    ConfigError
+        If the device is not on this computer.
+    """
+    # before the store is read whole: a wrong encoder is the common mistake
+    bundle.check(features)
+    bag = features if isinstance(features, Bag) else bag_of(features)
+    if slide_path:
+        bag = replace(bag, path=slide_path)
+    return Predictor(bundle, device).predict(bag)

@@ -1,0 +1,346 @@
+"""One stage of a run: epochs of one recipe, each on disk before it is told."""
+
+import inspect
+import math
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from napari_mhim import _parts
+from napari_mhim.errors import TrainingError
+from napari_mhim.mil.bags import Bag
+from napari_mhim.mil.checkpoint import (
+    Standing,
+    load_state,
+    random_state,
+    save_state,
+    set_random_state,
+    standing_state,
+)
+from napari_mhim.mil.config import (
+    MODELS,
+    RECIPES,
+    TrainConfig,
+    check_options,
+    recipe_config,
+)
+from napari_mhim.mil.evaluate import auc
+from napari_mhim.mil.order import class_weights, epoch_order
+from napari_mhim.mil.outcome import Data
+from napari_mhim.mil.recipe import Losses, Recipe
+from napari_mhim.mil.run import RunFolder
+from napari_mhim.mil.scoring import as_array, resident, score, scores_of
+from napari_mhim.workspace import writing
+
+
+@dataclass(frozen=True)
+class EpochDone:
+    """What one epoch came to; its checkpoint is on disk."""
+
+    stage: str
+    """``"baseline"``, or the recipe's name."""
+    epoch: int
+    """Epochs done, from 1."""
+    epochs: int
+    """Most epochs of this stage."""
+    losses: dict[str, float]
+    """Mean training losses: ``total`` and the recipe's parts."""
+    val: dict[str, float]
+    """Validation ``auc`` and ``loss``; NaN where undefined."""
+    is_best: bool
+    """Whether this is the best epoch so far."""
+    kept_share: float
+    """Share of instances the student saw, in (0, 1]."""
+    seconds: float
+    """How long the epoch took."""
+
+
+@dataclass(frozen=True, eq=False)
+class Watched:
+    """What the student says of the watched slide after an epoch; kept in ``scores/``."""
+
+    stage: str
+    """``"baseline"``, or the recipe's name."""
+    epoch: int
+    """Epochs done, from 1."""
+    slide: str
+    """Slide's name."""
+    probabilities: NDArray[np.float32]
+    """Shape (C,)."""
+    attention: NDArray[np.float32]
+    """Shape (K, N)."""
+    evidence: NDArray[np.float32]
+    """Shape (N, C)."""
+    teacher_scores: NDArray[np.float32]
+    """Teacher's scores, heads reduced, shape (N,); the student's own without a teacher."""
+
+
+@dataclass
+class _Sums:
+    """Losses of an epoch, added on the device: asking for a number each step would wait."""
+
+    bags: int = 0
+    kept: int = 0
+    instances: int = 0
+    parts: dict[str, Tensor] = field(default_factory=dict)
+
+    def add(self, losses: Losses) -> None:
+        self.bags += 1
+        self.kept += losses.kept
+        self.instances += losses.total_instances
+        for name, value in {"total": losses.total.detach(), **losses.parts}.items():
+            self.parts[name] = self.parts.get(name, 0) + value.double()
+
+    def means(self) -> dict[str, float]:
+        return {name: float(value) / self.bags for name, value in self.parts.items()}
+
+    def kept_share(self) -> float:
+        return self.kept / self.instances if self.instances else 1.0
+
+
+class Stage:
+    """Epochs of one recipe in one folder.
+
+    Parameters
+    ----------
+    name : str
+        What to call it in events.
+    folder : RunFolder
+        Where it is kept; a stage that was stopped goes on.
+    config : TrainConfig
+        Settings in force: device and threads are settled.
+    data : Data
+        Bags, with tensors.
+    baseline : mapping of str to Tensor, optional
+        Weights of the trained baseline, for a recipe that starts from one.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        folder: RunFolder,
+        config: TrainConfig,
+        data: Data,
+        baseline: Mapping[str, Tensor] | None = None,
+    ) -> None:
+        self.name, self.folder, self.config, self.data = name, folder, config, data
+        self._device = config.device
+        self._labels = data.labels["train"]
+        torch.manual_seed(config.seed)
+        self._recipe = _build(config, data, baseline).to(self._device)
+        self._optimiser = torch.optim.Adam(
+            (p for p in self._recipe.parameters() if p.requires_grad),
+            lr=config.lr,
+            weight_decay=config.weight_decay,
+        )
+        self._weights = class_weights(self._labels, config.balance)
+        self._steps = -(-len(self._labels) // config.accumulate)
+        self._standing = Standing()
+
+    def run(self, watch: Bag | None = None) -> Iterator[EpochDone | Watched]:
+        """Do the epochs that are left.
+
+        Parameters
+        ----------
+        watch : Bag, optional
+            Slide to look at after each epoch.
+
+        Yields
+        ------
+        EpochDone or Watched
+            After the epoch's checkpoint is on disk; ``Watched`` comes first.
+
+        Raises
+        ------
+        TrainingError
+            If a loss is not finite; the checkpoint before that epoch is kept.
+        WorkspaceError
+            If the checkpoint cannot be written.
+        """
+        config, standing = self.config, self._standing
+        if self.folder.checkpoint_path.is_file():
+            self._load()
+        else:
+            self._recipe.prepare(self._training())
+        watched = resident([watch], self._device)[0] if watch is not None else None
+        while not standing.is_over(config.epochs, config.patience, config.min_epochs):
+            done = self._epoch()
+            seen = self._look(watch, watched)
+            self._keep(done)
+            # whoever takes the event may draw random numbers of torch too
+            state = random_state(self._device)
+            if seen is not None:
+                yield seen
+            yield done
+            set_random_state(state, self._device)
+
+    def best(self) -> tuple[Recipe, Standing]:
+        """Give the recipe with its best weights, and how training went."""
+        state = load_state(self.folder.best_path, self._device)
+        self._recipe.load_state_dict(state["recipe"])
+        return self._recipe, self._standing
+
+    def best_student(self) -> Mapping[str, Tensor]:
+        """Give the student's weights of the best epoch."""
+        return self.best()[0].student.state_dict()
+
+    def _epoch(self) -> EpochDone:
+        start, standing, config = time.perf_counter(), self._standing, self.config
+        sums = self._train_epoch()
+        standing.epoch += 1
+        found = score(
+            self._recipe.student,
+            (self._put(x) for x in self.data.tensors["val"]),
+            labels := self.data.labels["val"],
+            len(self.data.cohort.classes),
+        )
+        val = {
+            "auc": auc(np.array(labels, np.int64), found.probabilities),
+            "loss": found.loss,
+        }
+        return EpochDone(
+            stage=self.name,
+            epoch=standing.epoch,
+            epochs=config.epochs,
+            losses=sums.means(),
+            val=val,
+            is_best=standing.take(val["auc"], val["loss"]),
+            kept_share=sums.kept_share(),
+            seconds=time.perf_counter() - start,
+        )
+
+    def _train_epoch(self) -> _Sums:
+        config, standing, total = self.config, self._standing, self._steps
+        total *= config.epochs
+        rate = _cosine(config.lr, standing.epoch, config.epochs)
+        for group in self._optimiser.param_groups:
+            group["lr"] = rate
+        self._recipe.train()
+        sums = _Sums()
+        order = epoch_order(self._labels, standing.epoch, config.seed, config.balance)
+        for start in range(0, len(order), config.accumulate):
+            members = order[start : start + config.accumulate]
+            self._optimiser.zero_grad(set_to_none=True)
+            for index in members:
+                losses = self._losses(int(index), total)
+                weight = self._weights[self._labels[index]] / len(members)
+                (losses.total * weight).backward()
+                sums.add(losses)
+            self._optimiser.step()
+            self._recipe.after_step(standing.step, total)
+            standing.step += 1
+        return sums
+
+    def _losses(self, index: int, total: int) -> Losses:
+        x = self._put(self.data.tensors["train"][index])
+        is_cuda = self._device == "cuda"
+        with torch.autocast(
+            self._device, torch.bfloat16, enabled=self.config.amp and is_cuda
+        ):
+            losses = self._recipe.losses(
+                x, self._labels[index], self._standing.step, total
+            )
+        if not torch.isfinite(losses.total):
+            raise TrainingError(
+                f"the loss of slide {self.data.bags['train'][index].name!r} is "
+                f"{float(losses.total)} in epoch {self._standing.epoch + 1} of "
+                f"{self.name}; the last good checkpoint is kept: lower the learning "
+                f"rate (now {self.config.lr:g}) in a new run"
+            )
+        return losses
+
+    def _put(self, x: Tensor) -> Tensor:
+        return x.to(self._device, non_blocking=True)
+
+    def _training(self) -> Iterator[tuple[Tensor, int]]:
+        for x, label in zip(self.data.tensors["train"], self._labels, strict=True):
+            yield self._put(x), label
+
+    @torch.no_grad()
+    def _look(self, watch: Bag | None, x: Tensor | None) -> Watched | None:
+        if watch is None or x is None:
+            return None
+        recipe, x = self._recipe.eval(), self._put(x)
+        output = recipe.student(x)
+        guide = output if recipe.teacher is None else recipe.teacher(x)
+        seen = Watched(
+            stage=self.name,
+            epoch=self._standing.epoch,
+            slide=watch.name,
+            probabilities=as_array(recipe.student.probabilities(output)),
+            attention=as_array(output.attention),
+            evidence=as_array(output.evidence),
+            teacher_scores=scores_of(guide),
+        )
+        arrays = {name: value for name, value in vars(seen).items() if name in _ARRAYS}
+        with (
+            writing(self.folder.scores_path(seen.epoch)) as part,
+            part.open("wb") as file,
+        ):
+            np.savez(file, **arrays)
+        return seen
+
+    def _keep(self, done: EpochDone) -> None:
+        """Write what this epoch came to: best weights, log, then the checkpoint."""
+        if done.is_best:
+            save_state(self.folder.best_path, {"recipe": self._recipe.state_dict()})
+        self.folder.log("epoch", _plain(vars(done)))
+        self._standing.log_size = self.folder.log_size()
+        save_state(
+            self.folder.checkpoint_path,
+            {
+                "recipe": self._recipe.state_dict(),
+                "optimiser": self._optimiser.state_dict(),
+                "standing": standing_state(self._standing),
+                "random": random_state(self._device),
+            },
+        )
+
+    def _load(self) -> None:
+        state = load_state(self.folder.checkpoint_path, self._device)
+        try:
+            self._recipe.load_state_dict(state["recipe"])
+            self._optimiser.load_state_dict(state["optimiser"])
+            for name, value in state["standing"].items():
+                setattr(self._standing, name, value)
+            set_random_state(state["random"], self._device)
+        except (KeyError, RuntimeError, ValueError) as err:
+            raise TrainingError(
+                f"checkpoint {str(self.folder.checkpoint_path)!r} is not of this run "
+                f"({str(err).splitlines()[0]}); take another run folder"
+            ) from err
+        self.folder.rewind_log(self._standing.log_size)
+
+
+_ARRAYS = ("probabilities", "attention", "evidence", "teacher_scores")
+
+
+def _build(
+    config: TrainConfig, data: Data, baseline: Mapping[str, Tensor] | None
+) -> Recipe:
+    model_part = _parts.load(MODELS, config.model)
+    known = list(inspect.signature(model_part.build).parameters)[2:]
+    check_options(f"model {config.model!r}", config.model_options, known)
+    model = model_part.build(
+        data.bags["train"][0].dim, len(data.cohort.classes), **config.model_options
+    )
+    recipe_part = _parts.load(RECIPES, config.recipe)
+    recipe: Recipe = recipe_part.build(model, recipe_config(config), baseline)
+    return recipe
+
+
+def _cosine(start: float, epoch: int, epochs: int) -> float:
+    return start * 0.5 * (1 + math.cos(math.pi * epoch / epochs))
+
+
+def _plain(value: Any) -> Any:
+    """Give values that JSON takes: NaN as None."""
+    if isinstance(value, dict):
+        return {key: _plain(entry) for key, entry in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value

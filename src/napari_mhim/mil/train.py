@@ -1,0 +1,270 @@
+"""Training, as a generator of events: what is needed to go on is on disk before each of them.
+
+1. Every bag is checked: finite, of one encoder and scale, with a class.
+2. A recipe that starts from a baseline gets one: stage ``baseline``, plain, in
+   ``<run>/baseline`` with a bundle of its own.
+3. The recipe's own stage: one bag a step, validation after each epoch, best weights kept.
+4. The best weights become the bundle.
+
+A run that was stopped at any moment goes on from its folder. On the CPU, with the same
+threads, it then comes to the same bits as one that was not.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from napari_mhim import _parts
+from napari_mhim.errors import CohortError, FeatureMismatchError, TrainingError
+from napari_mhim.events import Note
+from napari_mhim.features.config import ExtractConfig
+from napari_mhim.mil.bags import Bag, is_finite
+from napari_mhim.mil.bundle import Bundle
+from napari_mhim.mil.cohort import Cohort, CohortRow
+from napari_mhim.mil.config import RECIPES, TrainConfig, recipe_config
+from napari_mhim.mil.outcome import Data, save_outcome
+from napari_mhim.mil.run import RunFolder
+from napari_mhim.mil.scoring import resident
+from napari_mhim.mil.stage import EpochDone, Stage, Watched
+from napari_mhim.settings import cpu_threads, resolve_device
+
+__all__ = ["EpochDone", "FitDone", "Watched", "fit"]
+
+
+@dataclass(frozen=True)
+class FitDone:
+    """Training is over and the bundle is on disk."""
+
+    bundle_path: str
+    """Folder of the model."""
+    metrics: dict[str, Any] = field(default_factory=dict)
+    """Figures on the validation slides, as in the bundle."""
+    baseline_path: str = ""
+    """Folder of the baseline's model, "" where the recipe needs none."""
+
+
+def fit(
+    train_bags: Sequence[Bag],
+    val_bags: Sequence[Bag],
+    classes: Sequence[str],
+    config: TrainConfig,
+    run_dir: Path,
+    watch: Bag | None = None,
+    *,
+    cohort: Cohort | None = None,
+    extract: ExtractConfig | None = None,
+    encoder_licence: str = "",
+) -> Iterator[EpochDone | Watched | Note | FitDone]:
+    """Train a model, or go on with a run that was stopped.
+
+    Parameters
+    ----------
+    train_bags, val_bags : sequence of Bag
+        Bags; without validation bags the last epoch is kept and no cut-off is chosen.
+    classes : sequence of str
+        Class names in order, the class of interest last.
+    config : TrainConfig
+        Settings.
+    run_dir : Path
+        The run's folder.
+    watch : Bag, optional
+        A slide whose scores are yielded and kept after each epoch.
+    cohort : Cohort, optional
+        All slides with roles: labels of bags without one, patients, and test slides,
+        whose role the bundle then knows.
+    extract : ExtractConfig, optional
+        How slides become these features; read from the bags where not given.
+    encoder_licence : str
+        Licence of the encoder's weights, for the card.
+
+    Yields
+    ------
+    EpochDone, Watched, Note or FitDone
+        ``FitDone`` is the last.
+
+    Raises
+    ------
+    CohortError
+        If a class has no training slide, a bag has no class, or a slide trains and
+        validates.
+    FeatureMismatchError
+        If bags differ in encoder, scale or length.
+    ConfigError
+        If a setting cannot be, or the folder holds a run with other settings.
+    TrainingError
+        If a bag holds NaN, a loss is not finite, or the folder holds another run.
+    WorkspaceError
+        If the folder cannot be written or the disk is full.
+    """
+    run = RunFolder(run_dir)
+    config = replace(
+        config,
+        device=resolve_device(config.device),
+        threads=config.threads or cpu_threads(),
+    )
+    data = _gather(train_bags, val_bags, tuple(classes), cohort)
+    data = replace(data, encoder_licence=encoder_licence)
+    if extract is not None:
+        data = replace(data, extract=extract)
+    if watch is not None:
+        _check_alike([data.bags["train"][0], watch])
+    config = run.begin(config, data.cohort)
+    torch.set_num_threads(config.threads)
+    if not val_bags:
+        yield Note(
+            "No validation slides: the last epoch is kept and no cut-off is chosen."
+        )
+    if run.bundle_path.is_dir():
+        yield Note(f"Run {run.path.name!r} was done already.")
+        yield _done(run)
+        return
+    data = replace(
+        data,
+        tensors={
+            role: resident(bags, config.device) for role, bags in data.bags.items()
+        },
+    )
+    weights = None
+    if _parts.load(RECIPES, config.recipe).needs_baseline(recipe_config(config)):
+        yield Note(
+            f"Recipe {config.recipe!r} starts from a baseline: training it first."
+        )
+        baseline = RunFolder(run.path / "baseline")
+        plain = replace(
+            config,
+            recipe="plain",
+            recipe_options={},
+            epochs=config.baseline_epochs or config.epochs,
+        )
+        stage = Stage("baseline", baseline, baseline.begin(plain, data.cohort), data)
+        yield from stage.run(watch)
+        weights = stage.best_student()
+        _save(stage, f"{run.path.name}-baseline")
+    stage = Stage(config.recipe, run, config, data, weights)
+    yield from stage.run(watch)
+    _save(stage, run.path.name)
+    yield _done(run)
+
+
+def _save(stage: Stage, name: str) -> None:
+    # a run killed between its last epoch and its bundle comes here twice
+    if not stage.folder.bundle_path.is_dir():
+        recipe, standing = stage.best()
+        save_outcome(stage.folder, name, recipe, stage.data, stage.config, standing)
+
+
+def _done(run: RunFolder) -> FitDone:
+    baseline = RunFolder(run.path / "baseline").bundle_path
+    return FitDone(
+        bundle_path=str(run.bundle_path),
+        metrics=dict(Bundle.open(run.bundle_path).config.metrics),
+        baseline_path=str(baseline) if baseline.is_dir() else "",
+    )
+
+
+def _gather(
+    train_bags: Sequence[Bag],
+    val_bags: Sequence[Bag],
+    classes: tuple[str, ...],
+    cohort: Cohort | None,
+) -> Data:
+    rows = {row.slide: row for row in cohort.rows} if cohort is not None else {}
+    bags = {
+        role: [_labelled(bag, rows.get(bag.name), classes) for bag in some]
+        for role, some in (("train", train_bags), ("val", val_bags))
+    }
+    used = [
+        CohortRow(
+            slide=bag.name,
+            path=bag.path,
+            label=classes[_label(bag)],
+            patient=bag.patient,
+            role=role,
+            site=rows[bag.name].site if bag.name in rows else "",
+        )
+        for role, some in bags.items()
+        for bag in some
+    ]
+    names = {row.slide for row in used}
+    others = [row for row in rows.values() if row.slide not in names]
+    # refuses twins, and patients that train and validate
+    table = Cohort.of([*used, *(row for row in others if row.role == "test")], classes)
+    for name in classes:
+        if not any(row.label == name for row in table.with_role("train")):
+            raise CohortError(
+                f"no training slide is of class {name!r}; training needs slides of every "
+                f"class ({', '.join(classes)})"
+            )
+    if len(classes) < 2:
+        raise CohortError(
+            f"training needs two classes, got {len(classes)}; label slides of another"
+        )
+    everything = [*bags["train"], *bags["val"]]
+    _check_alike(everything)
+    labels = {role: [_label(bag) for bag in some] for role, some in bags.items()}
+    return Data(bags, {}, labels, table, _extraction(everything[0]))
+
+
+def _labelled(bag: Bag, row: CohortRow | None, classes: tuple[str, ...]) -> Bag:
+    """Fill in class and patient from the table where the bag has none."""
+    if row is not None and bag.label is None and row.label in classes:
+        bag = replace(bag, label=classes.index(row.label))
+    if row is not None and bag.patient in ("", bag.name):
+        bag = replace(bag, patient=row.patient)
+    if bag.label is None or not 0 <= bag.label < len(classes):
+        raise CohortError(
+            f"slide {bag.name!r} has no class among {', '.join(classes)}; label it, or "
+            "leave it out"
+        )
+    if not is_finite(bag.features):
+        raise TrainingError(
+            f"features of slide {bag.name!r} hold NaN or infinite numbers; extract the "
+            "slide again, or leave it out"
+        )
+    return bag
+
+
+def _label(bag: Bag) -> int:
+    assert bag.label is not None  # _labelled refuses it
+    return bag.label
+
+
+def _check_alike(bags: Sequence[Bag]) -> None:
+    first = bags[0]
+    for bag in bags[1:]:
+        for what, ours, theirs in zip(
+            ("encoder", "length", "µm per pixel", "patch width"),
+            _kind(first),
+            _kind(bag),
+            strict=True,
+        ):
+            if ours != theirs:
+                raise FeatureMismatchError(
+                    f"features of slide {first.name!r} are of {what} {ours!r}, those of "
+                    f"{bag.name!r} of {theirs!r}; extract both alike"
+                )
+
+
+def _kind(bag: Bag) -> tuple[object, ...]:
+    grid = bag.grid
+    scale = (None, None) if grid is None else (grid.mpp, grid.patch_model_px)
+    return bag.encoder_id, bag.dim, *scale
+
+
+def _extraction(bag: Bag) -> ExtractConfig:
+    """Read from a bag how it was extracted; the least tissue share is not known there."""
+    encoder = bag.encoder_id.partition("#")[0].partition("@")[0] or "unknown"
+    if bag.grid is None:
+        return ExtractConfig(encoder=encoder)
+    steps: NDArray[np.float64] = bag.grid.stride_px / bag.grid.patch_px
+    return ExtractConfig(
+        encoder=encoder,
+        mpp=bag.grid.mpp,
+        patch_model_px=bag.grid.patch_model_px,
+        overlap=float(np.clip(1 - steps.mean(), 0, 0.99)),
+    )
