@@ -1,6 +1,7 @@
 """Micrometres per pixel as files state them, and whether a microscope can have them."""
 
-from napari_mhim.slide.write import MPP_RANGE
+MPP_RANGE = (0.02, 20.0)
+"""Micrometres per pixel that a microscope can have: outside, it is a unit error."""
 
 Mpp = tuple[float, float] | None
 """(y, x) µm per level-0 pixel, or None."""

@@ -206,7 +206,8 @@ class Slide:
             (i for i, level in enumerate(self.levels) if max(level.shape) >= max_px),
             default=0,
         )
-        pixels = self.read_region(0, 0, *self.levels[level].shape[:2], level)
+        tall, wide = self._all[level][0].shape
+        pixels = self.read_region(0, 0, tall, wide, level)
         share = min(1.0, max_px / max(self.shape))
         height, width = (max(1, round(n * share)) for n in self.shape)
         if pixels.shape[:2] == (height, width):

@@ -17,6 +17,10 @@ WHITE = 255
 _DERIVED_TILE = 512
 
 
+class DamagedTileError(SlideError):
+    """A tile's bytes are there and do not decode; the rest of the slide may do."""
+
+
 @dataclass(frozen=True)
 class NativeLevel:
     """One level as a format's file gives it."""
@@ -29,7 +33,7 @@ class NativeLevel:
     """Tile at (row, column) as (h, w, 3) RGB, or None where the file holds none.
 
     It may be larger than what lies in the slide. Raises SlideError where the file's
-    bytes cannot be decoded. Called from several threads at once.
+    bytes cannot be read, DamagedTileError where they cannot be decoded. Called from several threads at once.
     """
 
 
@@ -108,10 +112,15 @@ class TileSource:
         -------
         ndarray, shape (h, w, 3), uint8
             The tile, cut at the level's edge.
+
+        Raises
+        ------
+        SlideError
+            If the file cannot be read at all: it is closed, or its disk is gone.
         """
         try:
             pixels = self.decode_tile(row, col)
-        except SlideError:
+        except DamagedTileError:
             # one bad tile must not cost the slide; how many there are is reported
             pixels = None
         if pixels is None:

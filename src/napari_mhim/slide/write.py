@@ -14,11 +14,9 @@ from numpy.typing import NDArray
 
 from napari_mhim.errors import ConfigError
 from napari_mhim.settings import cpu_threads
+from napari_mhim.slide.scale import MPP_RANGE
 from napari_mhim.slide.source import mean_of_four
 from napari_mhim.workspace import writing
-
-MPP_RANGE = (0.02, 20.0)
-"""Micrometres per pixel that a microscope can have: outside, it is a unit error."""
 
 # bytes of one row of dask chunks that may be held; above, it is cut into rows of tiles
 _BAND_BYTES = 1 << 29

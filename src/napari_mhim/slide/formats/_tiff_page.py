@@ -10,14 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mhim.errors import SlideError
-from napari_mhim.slide.source import WHITE, NativeLevel, Pixels
+from napari_mhim.slide.source import WHITE, DamagedTileError, NativeLevel, Pixels
 
 if TYPE_CHECKING:
     from tifffile import TiffPage
 
 _MINISWHITE, _MINISBLACK, _RGB, _YCBCR = 0, 1, 2, 6
 _SEPARATE = 2
-_JPEG = 7
+_JPEGS = (6, 7, 34892, 33007)
+_WEBP = 50001
 _APERIO_JP2_YCBCR = 33003
 _STRIP_ROWS = 64
 _MAX_TILE_BYTES = 1 << 30
@@ -70,7 +71,7 @@ class PositionedFile:
             reason = "it is closed" if self._file.closed else str(err)
             raise SlideError(f"{self.name!r} cannot be read: {reason}") from err
         if len(data) < length:
-            raise SlideError(f"{self.name!r} ends within a tile; copy it again")
+            raise DamagedTileError(f"{self.name!r} ends within a tile; copy it again")
         return data
 
     def close(self) -> None:
@@ -121,7 +122,7 @@ def page_level(page: "TiffPage", file: PositionedFile) -> NativeLevel:
 
 
 def _refuse(page: "TiffPage") -> None:
-    kind = f"{page.samplesperpixel} samples of {page.bitspersample} bits"
+    kind = f"{page.samplesperpixel} × {page.bitspersample} bits a pixel"
     colours = {_MINISWHITE: 1, _MINISBLACK: 1, _RGB: 3, _YCBCR: 3}
     wanted = colours.get(page.photometric)
     if page.dtype != np.uint8 or page.bitspersample != 8 or page.imagedepth != 1:
@@ -175,7 +176,7 @@ class _Segments:
         # asked for now: both read from the file that is about to close
         self._decode: Callable[..., Any] = page.decode
         self._tables = (
-            {"jpegtables": page.jpegtables} if page.compression == _JPEG else {}
+            {"jpegtables": page.jpegtables} if page.compression in _JPEGS else {}
         )
         self._to_rgb = _converter(page)
 
@@ -212,17 +213,17 @@ class _Segments:
             pixels, _, _ = self._decode(data, place, **self._tables)
         # imagecodecs' errors are RuntimeErrors, those of sizes are ValueErrors
         except (RuntimeError, ValueError, TypeError, LookupError) as err:
-            raise SlideError(
+            raise DamagedTileError(
                 f"a tile of {self._file.name!r} does not decode: {err}"
             ) from err
         return np.asarray(pixels[0])  # (h, w, samples)
 
 
 def _converter(page: "TiffPage") -> Callable[[NDArray[np.uint8]], Pixels]:
-    is_jpeg = page.compression == _JPEG
+    is_decoded = page.compression in (*_JPEGS, _WEBP)
     if page.compression == _APERIO_JP2_YCBCR:
         return _from_ycbcr
-    if page.photometric == _YCBCR and not is_jpeg and page.compression != 50001:
+    if page.photometric == _YCBCR and not is_decoded:
         return _from_ycbcr
     if page.photometric == _MINISWHITE:
         return lambda grey: np.repeat(255 - grey[..., :1], 3, axis=2)
@@ -251,4 +252,5 @@ def _from_ycbcr(pixels: NDArray[np.uint8]) -> Pixels:
         ],
         axis=2,
     )
-    return np.clip(np.rint(rgb), 0, 255).astype(np.uint8)
+    rounded: Pixels = np.clip(np.rint(rgb), 0, 255).astype(np.uint8)
+    return rounded

@@ -11,7 +11,7 @@ import numpy as np
 from napari_mhim.errors import SlideError
 from napari_mhim.slide.scale import checked, to_number
 from napari_mhim.slide.slide import Slide, SlideFile
-from napari_mhim.slide.source import WHITE, NativeLevel, Pixels
+from napari_mhim.slide.source import WHITE, DamagedTileError, NativeLevel, Pixels
 
 RANK = 20
 """Asked after the readers that decode a file's tiles themselves."""
@@ -103,7 +103,9 @@ class _Handle:
         except openslide.OpenSlideError as err:
             # the first error stays with a handle for good: every later read fails too
             self._replace(slide)
-            raise SlideError(f"{self.path.name!r} does not decode: {err}") from err
+            raise DamagedTileError(
+                f"{self.path.name!r} does not decode: {err}"
+            ) from err
 
     def close(self) -> None:
         """Close the file."""

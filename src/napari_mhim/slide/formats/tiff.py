@@ -200,8 +200,8 @@ def _properties(main: "TiffPage") -> dict[str, str]:
     fields = {} if description.lstrip()[:1] in ("<", "{") else _fields(description)
     return {
         **fields,
-        "tiff.compression": main.compression.name,
-        "tiff.photometric": main.photometric.name,
+        "tiff.compression": getattr(main.compression, "name", str(main.compression)),
+        "tiff.photometric": getattr(main.photometric, "name", str(main.photometric)),
     }
 
 
