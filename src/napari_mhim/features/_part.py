@@ -1,6 +1,7 @@
 """Features on their way to disk: an append-only file of rows that prove themselves.
 
-Each record is a checksum, the row of the bag, and the vector. A process that dies at any
+Each record is a checksum, the row of the bag, how many tiles were missing so far, and the
+vector. A process that dies at any
 moment leaves whole records, perhaps one torn one, or (after a power cut) records of
 zeros: on opening, the longest run of records whose checksums hold is kept. A journal
 beside the file says whose rows these are; it is written whole before the first record.
@@ -12,6 +13,7 @@ import sys
 import time
 import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +64,12 @@ class Part:
         self.path = part_path(store_path)
         self._store_path = store_path
         self._record = np.dtype(
-            [("crc", "<u4"), ("row", "<i8"), ("vector", "<f4", dim)]
+            [
+                ("crc", "<u4"),
+                ("missing", "<u4"),
+                ("row", "<i8"),
+                ("vector", "<f4", dim),
+            ]
         )
         self._synced = time.monotonic()
         self.n_rows = 0
@@ -77,7 +84,9 @@ class Part:
             os.close(self._file)
             raise
 
-    def append(self, rows: NDArray[np.int64], vectors: NDArray[np.float32]) -> None:
+    def append(
+        self, rows: NDArray[np.int64], vectors: NDArray[np.float32], missing: int
+    ) -> None:
         """Add records; they outlive the process when this returns.
 
         Parameters
@@ -86,6 +95,8 @@ class Part:
             Row of the bag of each vector.
         vectors : ndarray, shape (B, dim), float32
             The vectors.
+        missing : int
+            Tiles of the slide missing so far.
 
         Raises
         ------
@@ -94,6 +105,7 @@ class Part:
         """
         records = np.empty(len(rows), self._record)
         records["row"], records["vector"] = rows, vectors
+        records["missing"] = missing
         records["crc"] = _checksums(records)
         try:
             self._write(memoryview(records.tobytes()))
@@ -111,7 +123,7 @@ class Part:
         self.n_rows = n_rows
 
     def records(self) -> NDArray[np.void]:
-        """Give the records, shape (n_rows,), with fields ``row`` and ``vector``.
+        """Give the records, shape (n_rows,), with fields ``row``, ``missing``, ``vector``.
 
         They are mapped from the file, not read: a bag may be larger than the memory.
         """
@@ -120,9 +132,17 @@ class Part:
         with os.fdopen(os.dup(self._file), "rb") as file:
             return np.memmap(file, self._record, "r", shape=(self.n_rows,))
 
+    @property
+    def missing(self) -> int:
+        """Give the tiles missing so far, as the last record says."""
+        return int(self.records()["missing"][-1]) if self.n_rows else 0
+
     def close(self) -> None:
         """Let go of the file; its rows stay for the next time."""
         if self._file >= 0:
+            # closing is not enough: mapped records share the lock, and the traceback of
+            # an error may hold some
+            _unlock(self._file)
             os.close(self._file)
             self._file = -1
 
@@ -211,7 +231,7 @@ def _refuse_other(
 
 
 def _checksums(records: NDArray[np.void]) -> NDArray[np.uint32]:
-    skip = records.dtype.fields["row"][1]  # type: ignore[index]
+    skip = records.dtype.fields["missing"][1]  # type: ignore[index]
     return np.array([zlib.crc32(memoryview(r.tobytes())[skip:]) for r in records], "u4")
 
 
@@ -228,15 +248,7 @@ def _whole(records: NDArray[np.void], step: int = 4096) -> int:
 def _lock(file: int, store_path: Path) -> None:
     """Keep a second process out; the system lets go when this one ends, however."""
     try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            os.lseek(file, _LOCK_BYTE, os.SEEK_SET)
-            msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _system_lock(file, is_wanted=True)
     except (BlockingIOError, PermissionError) as err:
         raise StoreError(
             f"features {str(store_path)!r} are being extracted by another process; "
@@ -245,3 +257,21 @@ def _lock(file: int, store_path: Path) -> None:
     except OSError:
         # some network file systems have no locks: then the user takes care
         return
+
+
+def _unlock(file: int) -> None:
+    with suppress(OSError):
+        _system_lock(file, is_wanted=False)
+
+
+def _system_lock(file: int, is_wanted: bool) -> None:
+    if sys.platform == "win32":
+        import msvcrt
+
+        os.lseek(file, _LOCK_BYTE, os.SEEK_SET)
+        msvcrt.locking(file, msvcrt.LK_NBLCK if is_wanted else msvcrt.LK_UNLCK, 1)
+    else:
+        import fcntl
+
+        wanted = fcntl.LOCK_EX | fcntl.LOCK_NB if is_wanted else fcntl.LOCK_UN
+        fcntl.flock(file, wanted)

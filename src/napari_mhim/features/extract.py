@@ -140,10 +140,11 @@ def extract(
         )
         with StoreWriter(path, meta, config.batch_size) as writer:
             yield from _fill(writer, slide, encoder, config)
-            writer.finish(slide.missing_tiles)
-        if slide.missing_tiles:
+            missing = writer.missing_tiles
+            writer.finish()
+        if missing:
             yield Note(
-                f"{slide.missing_tiles} tiles of slide {slide.name!r} are missing or "
+                f"{missing} tiles of slide {slide.name!r} are missing or "
                 "damaged; the model saw them as white"
             )
         yield ExtractDone(str(path), slide.name, len(grid))
@@ -160,13 +161,17 @@ def _fill(
             f"of {total}"
         )
     yield Progress(stage, writer.n_rows, total)
+    # an earlier sitting has counted what the tissue mask met; a tile that both sittings'
+    # patches touch counts twice, so a resumed count can be too high and never too low
+    before = writer.missing_tiles - (slide.missing_tiles if writer.n_rows else 0)
     threads = config.threads or cpu_threads()
     patches = read_patches(
         slide, writer.meta.grid, config.batch_size, threads, writer.n_rows
     )
     with _torch_threads(threads):
         for batch in _read_ahead(patches):
-            writer.append(batch.index, _encode(encoder, batch.pixels))
+            features = _encode(encoder, batch.pixels)
+            writer.append(batch.index, features, before + slide.missing_tiles)
             yield Progress(stage, writer.n_rows, total)
 
 

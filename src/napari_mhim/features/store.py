@@ -81,7 +81,17 @@ class StoreWriter:
         """Give how many rows are safe."""
         return self._part.n_rows
 
-    def append(self, rows: NDArray[np.int64], features: NDArray[np.float32]) -> None:
+    @property
+    def missing_tiles(self) -> int:
+        """Give how many tiles of the slide the rows so far went without."""
+        return self._part.missing
+
+    def append(
+        self,
+        rows: NDArray[np.int64],
+        features: NDArray[np.float32],
+        missing_tiles: int = 0,
+    ) -> None:
         """Add rows; they are safe from a kill when this returns.
 
         Parameters
@@ -90,6 +100,8 @@ class StoreWriter:
             Row of ``meta.grid.cells`` of each vector.
         features : ndarray, shape (B, dim), float32
             The vectors.
+        missing_tiles : int
+            Tiles of the slide that could not be read so far, in all sittings.
 
         Raises
         ------
@@ -108,15 +120,10 @@ class StoreWriter:
                 f"encoder {self.meta.encoder_id!r} gave features that are not numbers "
                 f"for slide {self.meta.slide_name!r}; check its weights and the device"
             )
-        self._part.append(rows, features)
+        self._part.append(rows, features, missing_tiles)
 
-    def finish(self, missing_tiles: int = 0) -> None:
+    def finish(self) -> None:
         """Make the store of the rows and remove the part.
-
-        Parameters
-        ----------
-        missing_tiles : int
-            Tiles of the slide that could not be read.
 
         Raises
         ------
@@ -130,7 +137,12 @@ class StoreWriter:
         self._remove_drafts()
         with writing(self.path) as draft:
             write_store(
-                draft, self.path, self.meta, records["vector"], order, missing_tiles
+                draft,
+                self.path,
+                self.meta,
+                records["vector"],
+                order,
+                self.missing_tiles,
             )
         # mapped memory must go before the file can, on windows
         del records
