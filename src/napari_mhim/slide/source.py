@@ -33,7 +33,8 @@ class NativeLevel:
     """Tile at (row, column) as (h, w, 3) RGB, or None where the file holds none.
 
     It may be larger than what lies in the slide. Raises SlideError where the file's
-    bytes cannot be read, DamagedTileError where they cannot be decoded. Called from several threads at once.
+    bytes cannot be read, DamagedTileError where they cannot be decoded. Called from
+    several threads at once.
     """
 
 

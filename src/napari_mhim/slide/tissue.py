@@ -27,6 +27,8 @@ _DARK, _GLASS = 70, 110
 # glass is grey: a brightest colour with more chroma than this is tissue from edge to edge
 _GLASS_CHROMA = 0.12
 _PLAIN_GLASS = 240.0
+# blurred rim of a pen's stroke, as a share of the picture's long side
+_RIM_SHARE = 0.004
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ def tissue_in(picture: NDArray[np.uint8], config: TissueConfig) -> Mask:
     """
     if is_dark_field(picture):
         return _tidied(_glowing(picture), config)
-    black = _grown(picture.max(axis=2) <= _BLACK, 2)
+    black = unseen(picture)
     density = optical_density(picture, ~black)  # (rows, cols, 3)
     ink = pen(density) if config.drop_pen else np.zeros_like(black)
     smooth = _smoothed(density.mean(axis=2))
@@ -137,6 +139,25 @@ def is_dark_field(picture: NDArray[np.uint8]) -> bool:
         return False
     # a bright slide with large lost regions is black too, but the rest of it is glass
     return not bright.any() or float(np.percentile(least[bright], 90)) < _GLASS
+
+
+def unseen(picture: NDArray[np.uint8]) -> Mask:
+    """Find the black borders and lost regions of a slide on bright glass.
+
+    Parameters
+    ----------
+    picture : ndarray, shape (rows, cols, 3), uint8
+        RGB.
+
+    Returns
+    -------
+    ndarray, shape (rows, cols), bool
+        True where the scanner saw nothing, a little wider than it.
+    """
+    brightest = picture.max(axis=2)
+    # on a dim slide nuclei are nearly black as well; lost regions are black altogether
+    limit = min(_BLACK, 0.1 * float(np.percentile(brightest, 99)))
+    return _grown(_large(brightest <= limit, 32), 2)
 
 
 def optical_density(picture: NDArray[np.uint8], seen: Mask) -> Floats:
@@ -179,7 +200,6 @@ def pen(density: Floats) -> Mask:
     from scipy import ndimage
 
     red, green, blue = (ndimage.gaussian_filter(density[..., i], 1) for i in range(3))
-    # the thin rim of a stroke is pale: found from the stroke's middle outward
     cold = (red > 1.3 * green + 0.05) & (red > 0.15)
     warm = (green > 0.8) & (blue > 0.8 * green) & (red < 0.3 * green)
     least, most = (
@@ -188,10 +208,8 @@ def pen(density: Floats) -> Mask:
     )
     black = (least > 0.9) & (most - least < 0.25 * most)
     strokes = _large(cold | warm | black, 12)
-    near = _grown(strokes, 3)
-    # beside a stroke also what is grey or bluish, such as its blurred rim
-    rim = near & (red > 0.95 * green) & (red > 0.05)
-    return _grown(strokes | rim, 1)
+    # the blurred rim of a stroke has the colours of tissue: as wide as it can be
+    return _grown(strokes, max(2, round(_RIM_SHARE * max(density.shape))))
 
 
 def _glass(colours: Floats) -> Floats:
@@ -223,7 +241,7 @@ def _density_limit(density: Floats, counts: Mask) -> float:
 def _glowing(picture: NDArray[np.uint8]) -> Mask:
     from skimage.filters import threshold_triangle
 
-    signal = _smoothed(picture.max(axis=2).astype(np.float32), sigma=3)
+    signal = _smoothed(picture.max(axis=2).astype(np.float32), sigma=5)
     ground = float(np.percentile(signal, 20))
     spread = float(np.median(np.abs(signal[signal <= np.median(signal)] - ground)))
     limit = max(float(threshold_triangle(signal)), ground + 6 * spread, ground + 3)
