@@ -1,11 +1,12 @@
-"""How large a share of a slide is easy: what the teacher needs to see to know its class.
+"""How large a share of a slide is easy: how much of it the teacher's decision rests on.
 
-The rule, in its first form. Every training slide the teacher gets right is looked at
-again with more and more of its most salient instances hidden, until it looks no more
-like its class than slides of other classes do. That share is the slide's easy share. A
-slide that keeps its class whatever is hidden (a negative one: nothing in it speaks for
-anything) says nothing and is left out, so no class need be named positive. The ratio is
-above nearly all easy shares: their 90 % quantile, and a margin.
+The rule, in its first form. Every training slide the teacher gets right is judged again
+with more and more of its most salient instances hidden. The lead of its class falls
+until the easy ones are gone, and stays there; the share at which it has fallen (to
+``FALLEN`` of the way) is the slide's easy share. A slide that keeps its class whatever
+is hidden says nothing: nothing in a negative slide speaks for anything, so no class need
+be named positive. The ratio covers ``QUANTILE`` of the slides that do speak, and a
+margin: a trace of easy tissue left in is enough for a student to learn nothing else.
 """
 
 from collections.abc import Iterable
@@ -17,14 +18,16 @@ from torch import Tensor
 from napari_mhim.mil.masking import high_mask
 from napari_mhim.mil.model import MILModel
 
-SHARES = (0.0, 0.01, 0.02, 0.03, 0.04, 0.06, 0.08, 0.1, 0.13, 0.16, 0.2, 0.25, 0.3)
-"""Shares of a slide that are tried; the last is also the largest ratio there can be."""
+SHARES = (0.01, 0.02, 0.03, 0.04, 0.06, 0.08, 0.1, 0.13, 0.16, 0.2, 0.25, 0.3, 0.4, 0.5)
+"""Shares of a slide that are hidden in turn; the last is also the largest ratio."""
+FALLEN = 0.95
+"""How much of the way down the lead must have come."""
 QUANTILE = 0.9
 """Share of the slides whose easy part the ratio must cover."""
 MARGIN = 1.5
-"""How far above that quantile the ratio is: a trace of easy tissue is enough to learn from."""
-FALLBACK = 0.1
-"""Ratio where no slide says anything."""
+"""How far above that quantile the ratio lies."""
+FALLBACK = 0.02
+"""Ratio where no slide speaks: the paper's, for tumour that fills most of a slide."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,9 @@ class EasyShare:
 
 
 @torch.no_grad()
-def find_easy_share(teacher: MILModel, bags: Iterable[tuple[Tensor, int]]) -> EasyShare:
+def find_easy_share(
+    teacher: MILModel, bags: Iterable[tuple[Tensor, int]]
+) -> EasyShare:
     """Find the share of a slide to hide as easy, from a trained teacher.
 
     Parameters
@@ -55,57 +60,57 @@ def find_easy_share(teacher: MILModel, bags: Iterable[tuple[Tensor, int]]) -> Ea
     """
     was_training = teacher.training
     teacher.eval()
-    margins, labels = [], []
-    for x, label in bags:
-        margins.append(_margins(teacher, x))
-        labels.append(label)
+    found = [easy_share(teacher, x, label) for x, label in bags]
     teacher.train(was_training)
-    shares = _easy_shares(torch.stack(margins), torch.tensor(labels)) if labels else []
-    return _summary(shares)
-
-
-def _margins(teacher: MILModel, x: Tensor) -> Tensor:
-    """Each class's lead over the rest with each share hidden, shape (S, C), on the CPU."""
-    h = teacher.embed(x)  # (N, D)
-    whole = teacher.aggregate(h)
-    leads = [_lead(teacher, whole.logits)]
-    for share in SHARES[1:]:
-        hidden = high_mask(whole.scores, share)
-        leads.append(_lead(teacher, teacher.aggregate(h[~hidden]).logits))
-    return torch.stack(leads).cpu()
-
-
-def _lead(teacher: MILModel, logits: Tensor) -> Tensor:
-    log_share = logits.double().log_softmax(dim=-1)  # (C,)
-    return log_share - torch.log1p(-log_share.exp().clamp(max=1 - 1e-12))
-
-
-def _easy_shares(margins: Tensor, labels: Tensor) -> list[float]:
-    shares: list[float] = []
-    for label in labels.unique().tolist():
-        own, others = margins[labels == label], margins[labels != label]
-        if not len(others):
-            continue
-        usual = others[:, 0, label].median()
-        lead = own[:, :, label]  # (bags, S)
-        lost = lead <= usual
-        told = (lead[:, 0] > 0) & lost.any(dim=1)
-        first = lost[told].int().argmax(dim=1)
-        shares += [SHARES[i] for i in first.tolist()]
-    return shares
-
-
-def _summary(shares: list[float]) -> EasyShare:
+    shares = [share for share in found if share is not None]
     if not shares:
         return EasyShare(
             FALLBACK,
-            f"no training slide lost its class with up to {SHARES[-1]:.0%} hidden, so "
-            f"{FALLBACK:.0%} is assumed",
+            f"none of {len(found)} training slides loses its class with "
+            f"{SHARES[-1]:.0%} hidden, so nothing stands out as easy",
         )
     covered = torch.tensor(shares).quantile(QUANTILE).item()
-    ratio = round(min(covered * MARGIN, SHARES[-1]), 3)
     return EasyShare(
-        ratio,
-        f"{QUANTILE:.0%} of the {len(shares)} training slides that lose their class when "
-        f"salient patches are hidden have lost it at {covered:.1%}; times {MARGIN:g}",
+        round(min(covered * MARGIN, SHARES[-1]), 3),
+        f"{QUANTILE:.0%} of {len(shares)} training slides rest on the top {covered:.1%} "
+        f"of their patches or fewer; times {MARGIN:g}",
     )
+
+
+@torch.no_grad()
+def easy_share(teacher: MILModel, x: Tensor, label: int) -> float | None:
+    """Find the share of one slide that its class rests on.
+
+    Parameters
+    ----------
+    teacher : MILModel
+        A trained model, in eval mode.
+    x : Tensor, shape (N, in_dim), float32
+        Features of the slide.
+    label : int
+        Index of its class.
+
+    Returns
+    -------
+    float or None
+        The share; None where the teacher is wrong on the slide, or never gives its
+        class up.
+    """
+    h = teacher.embed(x)  # (N, D)
+    whole = teacher.aggregate(h)
+    masks = [high_mask(whole.scores, share) for share in SHARES]
+    logits = [teacher.aggregate(h[~mask]).logits for mask in masks]
+    leads = _leads(torch.stack([whole.logits, *logits]), label)  # (1 + shares,)
+    lowest = leads.min()
+    if leads[0] <= 0 or lowest >= 0:
+        return None
+    fallen = leads <= leads[0] - FALLEN * (leads[0] - lowest)
+    first = int(fallen.int().argmax()) - 1
+    # what was hidden, not what was asked for: they differ in a small bag
+    return masks[first].float().mean().item()
+
+
+def _leads(logits: Tensor, label: int) -> Tensor:
+    """By how much a class leads all others together: logits (S, C) -> (S,)."""
+    is_other = torch.arange(logits.shape[1], device=logits.device) != label
+    return logits[:, label] - logits[:, is_other].logsumexp(dim=1)

@@ -1,0 +1,129 @@
+"""Every model of the folder goes through the same contract."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from napari_mhim import _parts
+from napari_mhim.errors import ConfigError
+from napari_mhim.mil.model import MILModel, MILOutput
+
+MODELS = "napari_mhim.mil.models"
+every_model = pytest.mark.parametrize("name", _parts.names(MODELS))
+
+
+def build(name: str, in_dim: int = 24, n_classes: int = 2, **options: Any) -> MILModel:
+    torch.manual_seed(0)
+    built: MILModel = _parts.load(MODELS, name).build(in_dim, n_classes, **options)
+    return built.eval()
+
+
+def assert_contract(output: MILOutput, n: int, n_classes: int, model: MILModel) -> None:
+    assert output.logits.shape == (n_classes,)
+    assert output.embedding.ndim == 2
+    assert output.scores.ndim == 2
+    assert output.scores.shape[1] == n
+    assert output.attention.shape == (len(model.branches), n)
+    assert output.evidence.shape == (n, n_classes)
+    torch.testing.assert_close(
+        output.evidence.sum(dim=1), torch.zeros(n), atol=1e-4, rtol=0
+    )
+    detached = (output.scores, output.attention, output.evidence)
+    assert not any(tensor.requires_grad for tensor in detached)
+    assert all(tensor.isfinite().all() for tensor in (output.logits, *detached))
+
+
+@every_model
+@pytest.mark.parametrize("n", [1, 2, 7, 300])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_gives_every_part_of_the_output(name: str, n: int, n_classes: int):
+    model = build(name, n_classes=n_classes)
+    assert_contract(model(torch.rand(n, 24)), n, n_classes, model)
+
+
+@every_model
+@pytest.mark.parametrize("in_dim", [1, 5, 1536])
+def test_takes_features_of_any_width(name: str, in_dim: int):
+    model = build(name, in_dim=in_dim)
+    assert model(torch.rand(9, in_dim)).logits.shape == (2,)
+
+
+@every_model
+def test_train_and_eval_mode_give_the_same_output_without_dropout(name: str):
+    model, x = build(name, dropout=0.0), torch.rand(11, 24)
+    evaluated, trained = model(x), model.train()(x)
+    assert type(evaluated) is type(trained)
+    torch.testing.assert_close(trained.logits, evaluated.logits)
+    torch.testing.assert_close(trained.attention, evaluated.attention)
+    torch.testing.assert_close(trained.evidence, evaluated.evidence)
+
+
+@every_model
+def test_embeds_each_row_by_itself(name: str):
+    model, x = build(name), torch.rand(12, 24)
+    rows = torch.tensor([8, 1, 5])
+    torch.testing.assert_close(model.embed(x)[rows], model.embed(x[rows]))
+
+
+@every_model
+def test_has_its_input_layer_named_projection(name: str):
+    model = build(name)
+    assert any(key.startswith("projection.") for key in model.state_dict())
+
+
+@every_model
+def test_probabilities_sum_to_one(name: str):
+    model = build(name, n_classes=3)
+    probabilities = model.probabilities(model(torch.rand(6, 24)))
+    assert probabilities.sum().item() == pytest.approx(1)
+    assert (probabilities >= 0).all()
+
+
+@every_model
+@pytest.mark.parametrize("n", [1, 40])
+def test_loss_reaches_the_weights(name: str, n: int):
+    model = build(name, n_classes=3).train()
+    model.loss(model(torch.rand(n, 24)), 2).backward()
+    reached = [p.grad is not None and bool(p.grad.any()) for p in model.parameters()]
+    assert any(reached)
+    assert model.projection[0].weight.grad.any()
+
+
+@every_model
+def test_loss_falls_when_it_is_followed(name: str):
+    model, x = build(name, dropout=0.0), torch.rand(30, 24)
+    optimiser = torch.optim.Adam(model.parameters(), lr=1e-3)
+    losses = []
+    for _ in range(12):
+        loss = model.loss(model(x), 1)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0]
+
+
+@every_model
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"n_classes": 1}, "n_classes must be at least 2, got 1"),
+        ({"in_dim": 0}, "at least 1, got 0"),
+        ({"dropout": 1.0}, r"dropout must be in \[0, 1\), got 1.0"),
+        ({"act": "swish"}, "no activation named 'swish'; there are: relu, gelu, tanh"),
+    ],
+)
+def test_refuses_what_cannot_be_built(name: str, options: dict[str, Any], words: str):
+    with pytest.raises(ConfigError, match=words):
+        build(name, **options)
+
+
+@every_model
+def test_weights_make_the_model(name: str):
+    one, x = build(name), torch.rand(8, 24)
+    torch.manual_seed(1)
+    other = _parts.load(MODELS, name).build(24, 2).eval()
+    assert not other(x).logits.equal(one(x).logits)
+    other.load_state_dict(one.state_dict())
+    assert other(x).logits.equal(one(x).logits)

@@ -1,0 +1,199 @@
+"""Checkpoints of the authors' code: a real one, and ones in every layout they use."""
+
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from napari_mhim import _parts
+from napari_mhim.errors import BundleError
+from napari_mhim.mil.official import MODELS, known_models, read_official
+
+PLAIN = {
+    "patch_to_emb.0.weight": (16, 12),
+    "patch_to_emb.0.bias": (16,),
+    "predictor.weight": (3, 16),
+    "predictor.bias": (3,),
+    "online_encoder.attention.attention.0.weight": (8, 16),
+    "online_encoder.attention.attention.2.weight": (1, 8),
+}
+GATED = {
+    **{key: shape for key, shape in PLAIN.items() if "attention" not in key},
+    "online_encoder.attention.attention_a.0.weight": (8, 16),
+    "online_encoder.attention.attention_b.0.weight": (8, 16),
+    "online_encoder.attention.attention_c.weight": (1, 8),
+}
+VERSION_2 = {
+    **{key.replace("patch_to_emb", "feature"): shape for key, shape in PLAIN.items()},
+    "merge.norm.weight": (16,),
+    "merge.global_q_mm": (1, 5, 16),
+}
+LAYOUTS = {"plain": PLAIN, "gated": GATED, "version 2": VERSION_2}
+
+
+def tensors(layout: dict[str, tuple[int, ...]], seed: int = 0) -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return {k: torch.randn(s, generator=generator) for k, s in layout.items()}
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Callable[[Any], Path]:
+    def save(content: Any) -> Path:
+        path = tmp_path / "fold_0_model_best_auc.pt"
+        torch.save(content, path)
+        return path
+
+    return save
+
+
+def predict(checkpoint: Any, x: Tensor) -> Tensor:
+    built = _parts.load(MODELS, checkpoint.model).build(**checkpoint.options)
+    built.load_state_dict(checkpoint.student)
+    return built.eval()(x).logits
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("act", ["relu", "gelu"])
+def test_reads_every_layout(layout: str, act: str, saved: Callable[[Any], Path]):
+    content = tensors(LAYOUTS[layout])
+    checkpoint = read_official(saved(content), act=act)
+    assert checkpoint.model == "abmil"
+    assert checkpoint.teacher is None
+    x = torch.randn(9, 12)
+    expected = written_out(content, x, act)
+    torch.testing.assert_close(predict(checkpoint, x), expected, atol=1e-4, rtol=1e-4)
+
+
+def written_out(content: dict[str, Tensor], x: Tensor, act: str) -> Tensor:
+    """Oracle: the authors' AB-MIL from the tensors under their names."""
+    by_end = {
+        key.removeprefix("online_encoder.attention."): v for key, v in content.items()
+    }
+    stem = "patch_to_emb" if "patch_to_emb.0.bias" in content else "feature"
+    hidden = x @ content[f"{stem}.0.weight"].T + content[f"{stem}.0.bias"]
+    h = {"relu": torch.relu, "gelu": torch.nn.functional.gelu}[act](hidden)
+    first = by_end.get("attention.0.weight", by_end.get("attention_a.0.weight"))
+    inner = torch.relu(h @ first.T)
+    gate = by_end.get("attention_b.0.weight")
+    inner = inner if gate is None else inner * torch.sigmoid(h @ gate.T)
+    last = by_end.get("attention.2.weight", by_end.get("attention_c.weight"))
+    weights = (inner @ last.T).softmax(dim=0)
+    pooled = (weights * h).sum(dim=0)
+    return content["predictor.weight"] @ pooled + content["predictor.bias"]
+
+
+def test_reads_student_and_teacher(saved: Callable[[Any], Path]):
+    student, teacher = tensors(PLAIN, 1), tensors(PLAIN, 2)
+    checkpoint = read_official(saved({"model": student, "teacher": teacher}), "relu")
+    assert checkpoint.student["head.bias"].equal(student["predictor.bias"])
+    assert checkpoint.teacher is not None
+    assert checkpoint.teacher["head.bias"].equal(teacher["predictor.bias"])
+
+
+def test_a_file_without_teacher_has_none(saved: Callable[[Any], Path]):
+    path = saved({"model": tensors(PLAIN), "teacher": None})
+    assert read_official(path, "relu").teacher is None
+
+
+def test_a_file_of_a_teacher_alone_predicts_with_it(saved: Callable[[Any], Path]):
+    teacher = tensors(PLAIN)
+    checkpoint = read_official(saved({"teacher": teacher, "epoch": 7}), "relu")
+    assert checkpoint.student["head.bias"].equal(teacher["predictor.bias"])
+
+
+def test_names_of_parallel_training_are_read(saved: Callable[[Any], Path]):
+    content = {f"module.{key}": value for key, value in tensors(PLAIN).items()}
+    assert read_official(saved(content), "relu").model == "abmil"
+
+
+def test_half_precision_becomes_single(saved: Callable[[Any], Path]):
+    content = {key: value.half() for key, value in tensors(PLAIN).items()}
+    weights = read_official(saved(content), "relu").student
+    assert {value.dtype for value in weights.values()} == {torch.float32}
+
+
+def test_safetensors_are_read_too(tmp_path: Path):
+    save_file(tensors(GATED), tmp_path / "best.safetensors")
+    checkpoint = read_official(tmp_path / "best.safetensors", "relu")
+    assert checkpoint.options["gated"]
+    assert checkpoint.options["n_classes"] == 3
+
+
+@pytest.mark.parametrize(
+    ("layout", "usual"), [("plain", "relu"), ("version 2", "gelu")]
+)
+def test_asks_for_the_activation(layout: str, usual: str, saved: Callable[[Any], Path]):
+    with pytest.raises(BundleError, match=rf"give act=.* usually have '{usual}'"):
+        read_official(saved(tensors(LAYOUTS[layout])))
+
+
+def test_refuses_weights_of_no_model_and_names_those_there_are(
+    saved: Callable[[Any], Path],
+):
+    with pytest.raises(
+        BundleError, match=r"no model known here.*'conv1.weight'.*abmil"
+    ):
+        read_official(saved({"conv1.weight": torch.ones(3)}), "relu")
+
+
+def test_refuses_weights_with_a_layer_missing(saved: Callable[[Any], Path]):
+    content = tensors(PLAIN)
+    del content["online_encoder.attention.attention.2.weight"]
+    with pytest.raises(BundleError, match="no model known here"):
+        read_official(saved(content), "relu")
+
+
+@pytest.mark.parametrize("content", [[1, 2], {"epoch": 3}, torch.ones(3)])
+def test_refuses_a_file_without_named_tensors(
+    content: object, saved: Callable[[Any], Path]
+):
+    with pytest.raises(BundleError, match="holds no tensors by name"):
+        read_official(saved(content), "relu")
+
+
+class Anything:
+    """What a pickle may bring along and ours must not run."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path.touch, (Path("was-run"),))
+
+
+def test_never_runs_what_a_pickle_brings(
+    saved: Callable[[Any], Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.chdir(tmp_path)
+    path = saved({"model": tensors(PLAIN), "extra": Anything()})
+    with pytest.raises(BundleError, match="holds more than tensors"):
+        read_official(path, "relu")
+    assert not Path("was-run").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"no checkpoint", pickle.dumps("text")])
+def test_refuses_a_file_that_is_no_checkpoint(content: bytes, tmp_path: Path):
+    (tmp_path / "a.pt").write_bytes(content)
+    with pytest.raises(BundleError, match=r"'a\.pt'"):
+        read_official(tmp_path / "a.pt", "relu")
+
+
+def test_refuses_a_file_that_is_not_there(tmp_path: Path):
+    with pytest.raises(BundleError, match=r"'gone\.pt' cannot be read as weights"):
+        read_official(tmp_path / "gone.pt", "relu")
+
+
+def test_reads_the_authors_files(test_data: Path):
+    paths = sorted((test_data / "data" / "weights" / "mhim_v1").glob("*.pt"))
+    assert paths
+    for path in paths:
+        checkpoint = read_official(path, act="relu")
+        assert checkpoint.model in path.name
+        x = torch.rand(20, checkpoint.options["in_dim"])
+        assert predict(checkpoint, x).isfinite().all()
+
+
+def test_every_model_with_official_names_is_known():
+    assert "abmil" in known_models()
