@@ -108,47 +108,48 @@ def fit(
         threads=config.threads or cpu_threads(),
     )
     data = _gather(train_bags, val_bags, tuple(classes), cohort)
-    data = replace(data, encoder_licence=encoder_licence)
-    if extract is not None:
-        data = replace(data, extract=extract)
+    data = replace(
+        data, extract=extract or data.extract, encoder_licence=encoder_licence
+    )
     if watch is not None:
         _check_alike([data.bags["train"][0], watch])
     config = run.begin(config, data.cohort)
-    torch.set_num_threads(config.threads)
     if not val_bags:
         yield Note(
             "No validation slides: the last epoch is kept and no cut-off is chosen."
         )
     if run.bundle_path.is_dir():
         yield Note(f"Run {run.path.name!r} was done already.")
-        yield _done(run)
-        return
-    data = replace(
-        data,
-        tensors={
-            role: resident(bags, config.device) for role, bags in data.bags.items()
-        },
-    )
+    else:
+        torch.set_num_threads(config.threads)
+        yield from _stages(run, config, data, watch)
+    yield _done(run)
+
+
+def _stages(
+    run: RunFolder, config: TrainConfig, data: Data, watch: Bag | None
+) -> Iterator[EpochDone | Watched | Note]:
+    tensors = {role: resident(bags, config.device) for role, bags in data.bags.items()}
+    data = replace(data, tensors=tensors)
     weights = None
     if _parts.load(RECIPES, config.recipe).needs_baseline(recipe_config(config)):
         yield Note(
             f"Recipe {config.recipe!r} starts from a baseline: training it first."
         )
-        baseline = RunFolder(run.path / "baseline")
+        folder = RunFolder(run.path / "baseline")
         plain = replace(
             config,
             recipe="plain",
             recipe_options={},
             epochs=config.baseline_epochs or config.epochs,
         )
-        stage = Stage("baseline", baseline, baseline.begin(plain, data.cohort), data)
-        yield from stage.run(watch)
-        weights = stage.best_student()
-        _save(stage, f"{run.path.name}-baseline")
+        baseline = Stage("baseline", folder, folder.begin(plain, data.cohort), data)
+        yield from baseline.run(watch)
+        weights = baseline.best_student()
+        _save(baseline, f"{run.path.name}-baseline")
     stage = Stage(config.recipe, run, config, data, weights)
     yield from stage.run(watch)
     _save(stage, run.path.name)
-    yield _done(run)
 
 
 def _save(stage: Stage, name: str) -> None:
