@@ -1,0 +1,158 @@
+"""From slide files to results, through every room, on a cohort of small phantoms."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from napari_mhim import cli, pipeline
+from napari_mhim.errors import (
+    BundleError,
+    CohortError,
+    NoTissueError,
+    SlideError,
+    UnknownMppError,
+)
+from napari_mhim.events import Progress
+from napari_mhim.features.config import ExtractConfig
+from napari_mhim.features.extract import ExtractDone
+from napari_mhim.mil.result import SlideResult
+from napari_mhim.pipeline import PredictDone, SlideFailed
+from napari_mhim.slide.write import write_pyramid
+
+runner = CliRunner()
+
+
+def _predicted(events) -> SlideResult:
+    done = [event for event in events if isinstance(event, PredictDone)]
+    assert len(done) == 1
+    return SlideResult.load(Path(done[0].result_path))
+
+
+def test_training_ends_with_a_baseline_and_a_model(small_run) -> None:
+    for bundle in (small_run.bundle, small_run.baseline):
+        assert (Path(bundle) / "model.safetensors").is_file()
+        assert (Path(bundle) / "README.md").is_file()
+
+
+def test_a_slide_becomes_a_result(small_run) -> None:
+    slide = small_run.slides[0]
+    events = pipeline.predict_slide(slide, small_run.bundle, small_run.workspace)
+    result = _predicted(events)
+    assert result.slide == Path(slide).stem
+    assert result.classes == ("normal", "tumour")
+    np.testing.assert_allclose(result.probabilities.sum(), 1, rtol=1e-5)
+    np.testing.assert_allclose(result.attention.sum(axis=1), 1, rtol=1e-4)
+    assert 0 < result.mask.sum() < len(result)
+    assert result.score_source == "teacher"
+
+
+def test_predicting_again_uses_the_features_there_are(small_run) -> None:
+    arguments = (small_run.slides[1], small_run.bundle, small_run.workspace)
+    list(pipeline.predict_slide(*arguments))
+    again = list(pipeline.predict_slide(*arguments))
+    assert [event.skipped for event in again if isinstance(event, ExtractDone)] == [
+        True
+    ]
+
+
+def test_one_bad_slide_of_many_stops_no_other(small_run, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.tif"
+    bad.write_bytes(b"II*\0 this is no slide")
+    slides = [str(bad), small_run.slides[0]]
+    events = list(
+        pipeline.predict_slides(slides, small_run.bundle, small_run.workspace)
+    )
+    assert [e.slide for e in events if isinstance(e, SlideFailed)] == [str(bad)]
+    assert [e.slide for e in events if isinstance(e, PredictDone)] == slides[1:]
+
+
+def test_two_slides_of_one_name_are_refused_with_both_paths(tmp_path: Path) -> None:
+    slides = [str(tmp_path / "a" / "same.tif"), str(tmp_path / "b" / "same.svs")]
+    with pytest.raises(CohortError, match=r"same\.tif.*same\.svs"):
+        list(pipeline.extract_slides(slides, str(tmp_path), ExtractConfig()))
+
+
+def test_a_slide_without_mpp_asks_for_it(small_run, tmp_path: Path) -> None:
+    slide = _blank(tmp_path / "no-mpp.tif", mpp=None)
+    with pytest.raises(UnknownMppError, match="mpp"):
+        list(pipeline.predict_slide(slide, small_run.bundle, str(tmp_path)))
+    assert not list(tmp_path.rglob("*.h5"))
+
+
+def test_an_empty_slide_has_no_tissue(small_run, tmp_path: Path) -> None:
+    slide = _blank(tmp_path / "empty.tif", mpp=(0.5, 0.5))
+    with pytest.raises(NoTissueError, match="tissue"):
+        list(pipeline.predict_slide(slide, small_run.bundle, str(tmp_path)))
+    assert not list(tmp_path.rglob("*.h5"))
+
+
+def test_a_folder_that_is_no_bundle_is_refused(small_run, tmp_path: Path) -> None:
+    with pytest.raises(BundleError):
+        list(
+            pipeline.predict_slide(
+                small_run.slides[0], str(tmp_path), small_run.workspace
+            )
+        )
+
+
+def test_a_bundle_without_class_names_is_refused(small_run, tmp_path: Path) -> None:
+    bundle = tmp_path / "bundle"
+    shutil.copytree(small_run.bundle, bundle)
+    config = json.loads((bundle / "config.json").read_text())
+    config["class_names"] = []
+    (bundle / "config.json").write_text(json.dumps(config))
+    with pytest.raises(BundleError, match="class"):
+        list(
+            pipeline.predict_slide(
+                small_run.slides[0], str(bundle), small_run.workspace
+            )
+        )
+
+
+def test_a_folder_gives_its_slides_and_an_empty_one_says_so(small_run, tmp_path):
+    folder = Path(small_run.slides[0]).parent
+    assert pipeline.slide_files([folder]) == sorted(small_run.slides)
+    with pytest.raises(SlideError, match="holds no slide"):
+        pipeline.slide_files([tmp_path])
+
+
+def test_the_device_is_named() -> None:
+    (found,) = pipeline.describe_device("cpu")
+    assert found.name == "cpu"
+    assert "thread" in found.detail
+
+
+def test_progress_never_runs_past_its_total(small_run, tmp_path: Path) -> None:
+    events = list(
+        pipeline.predict_slide(small_run.slides[2], small_run.bundle, str(tmp_path))
+    )
+    steps = [event for event in events if isinstance(event, Progress)]
+    assert steps
+    assert all(step.total == 0 or step.done <= step.total for step in steps)
+
+
+def test_the_command_line_predicts_like_the_window(small_run, tmp_path: Path) -> None:
+    slide = small_run.slides[0]
+    done = runner.invoke(
+        cli.app,
+        [
+            *("predict", slide, "--model", small_run.bundle),
+            *("--out", str(tmp_path / "out"), "--workspace", small_run.workspace),
+        ],
+    )
+    assert done.exit_code == 0, done.output
+    found = json.loads((tmp_path / "out" / "prediction.json").read_text())
+    result = _predicted(
+        pipeline.predict_slide(slide, small_run.bundle, small_run.workspace)
+    )
+    assert found["probabilities"]["tumour"] == pytest.approx(result.score, abs=1e-5)
+    assert (tmp_path / "out" / "heatmap.png").stat().st_size > 10_000
+
+
+def _blank(path: Path, mpp: tuple[float, float] | None) -> str:
+    write_pyramid(path, np.full((1200, 1500, 3), 240, np.uint8), mpp=mpp)
+    return str(path)
