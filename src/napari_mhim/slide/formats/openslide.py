@@ -44,7 +44,7 @@ def sniff(head: bytes, path: Path) -> str | None:
     try:
         vendor = openslide.OpenSlide.detect_format(path)
     except openslide.OpenSlideError as err:
-        return str(err)
+        return _said(err, path)
     return None if vendor else "OpenSlide knows no such format"
 
 
@@ -71,7 +71,9 @@ def open_slide(path: Path) -> Slide:
         raise SlideError("the folder holds no DICOM file")
     handle = _Handle(file)
     try:
-        return Slide(path, _read(handle))
+        file_read = _read(handle)
+        _refuse_cut_short(file_read)
+        return Slide(path, file_read)
     except BaseException:
         handle.close()
         raise
@@ -103,9 +105,7 @@ class _Handle:
         except openslide.OpenSlideError as err:
             # the first error stays with a handle for good: every later read fails too
             self._replace(slide)
-            raise DamagedTileError(
-                f"{self.path.name!r} does not decode: {err}"
-            ) from err
+            raise DamagedTileError(_said(err, self.path)) from err
 
     def close(self) -> None:
         """Close the file."""
@@ -125,7 +125,7 @@ class _Handle:
         try:
             return openslide.OpenSlide(self.path)
         except openslide.OpenSlideError as err:
-            raise SlideError(str(err)) from err
+            raise SlideError(_said(err, self.path)) from err
 
 
 def _read(handle: _Handle) -> SlideFile:
@@ -147,6 +147,24 @@ def _read(handle: _Handle) -> SlideFile:
         properties=properties,
         associated={name: partial(_picture, handle, name) for name in names},
     )
+
+
+def _said(err: Exception, path: Path) -> str:
+    # messages are read by others too, and folders can be named after patients
+    return f"OpenSlide cannot read it ({str(err).replace(str(path), path.name)})"
+
+
+def _refuse_cut_short(file: SlideFile) -> None:
+    # OpenSlide opens a file whose end is missing, and fails when it comes to it
+    for level in file.levels:
+        rows, cols = (-(-n // t) for n, t in zip(level.shape, level.tile, strict=True))
+        try:
+            level.decode(rows - 1, cols - 1)
+        except DamagedTileError as err:
+            raise SlideError(
+                f"its last tiles cannot be read, as of a file cut short: {err}; "
+                "copy it again"
+            ) from err
 
 
 def _level(handle: _Handle, level: int) -> NativeLevel:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_mhim.errors import SlideError
+from napari_mhim.slide.formats._tiff_directory import refuse_cut_short
 from napari_mhim.slide.formats._tiff_page import PositionedFile, page_level
 from napari_mhim.slide.scale import Mpp, checked, from_resolution, to_number, to_um
 from napari_mhim.slide.slide import LeftToOthersError, Slide, SlideFile
@@ -72,6 +73,7 @@ def open_slide(path: Path) -> Slide:
     """
     file = PositionedFile(path)
     try:
+        refuse_cut_short(file)
         return Slide(path, _read(path, file))
     except BaseException:
         file.close()
