@@ -1,0 +1,279 @@
+"""The viewer as the dock uses it: which layers are ours, what they show, where one looks.
+
+No Qt: works on a ``ViewerModel`` without a window. The layers are the truth; what the
+user removes is gone, and nothing here holds on to it.
+"""
+
+from typing import Any
+
+from napari.layers import Layer
+
+from napari_mhim.mil.result import SlideResult
+from napari_mhim.phantom.truth import PhantomTruth
+from napari_mhim.plugin import overlays
+from napari_mhim.plugin.open_slides import close_with_layers, slide_of, what
+from napari_mhim.plugin.overlays import (
+    ATTENTION,
+    EVIDENCE,
+    HARD,
+    HIDDEN,
+    OURS,
+    SLIDE,
+    TRUTH,
+    LayerTuple,
+)
+from napari_mhim.plugin.state.desk import DeskState, OpenSlide
+from napari_mhim.slide import open_slide
+
+PARTS = (SLIDE, EVIDENCE, ATTENTION, HIDDEN, TRUTH, HARD)
+"""Our layers, bottom to top."""
+_RING_WINDOW_PATCHES = 9  # patches across the view when a ring is flown to
+
+
+class Canvas:
+    """Puts slides and results on a viewer, and tells the state what is there."""
+
+    def __init__(self, viewer: Any, state: DeskState) -> None:
+        self.viewer = viewer
+        self.state = state
+        self._is_adding = False
+        self._held: list[Layer] = []
+        close_with_layers(viewer.layers)
+        # last: napari makes each new layer the active one, and the slide must stay it
+        viewer.layers.events.inserted.connect(self._on_inserted, position="last")
+        viewer.layers.events.removed.connect(self._on_removed)
+        state.events.shows_baseline.connect(self._swap)
+        self.adopt()
+
+    def release(self) -> None:
+        """Stop listening to the viewer; its layers stay."""
+        self.viewer.layers.events.inserted.disconnect(self._on_inserted)
+        self.viewer.layers.events.removed.disconnect(self._on_removed)
+        self.state.events.shows_baseline.disconnect(self._swap)
+
+    def layers(self) -> dict[str, Layer]:
+        """Give our layers by part; of two alike the upper one."""
+        found = {}
+        for layer in self.viewer.layers:
+            part = what(layer).get("part")
+            if part in PARTS:
+                found[part] = layer
+        return found
+
+    def open(self, path: str) -> None:
+        """Open a slide in place of the one on screen.
+
+        Parameters
+        ----------
+        path : str
+            The slide's file.
+
+        Raises
+        ------
+        SlideError
+            If it cannot be read; the slide on screen stays then.
+        """
+        slide = open_slide(path)
+        self.make_room()
+        self.put([overlays.slide_layer(slide)])
+
+    def make_room(self) -> None:
+        """Take our layers away; a slide's file is closed with its layer."""
+        for layer in [one for one in self.viewer.layers if what(one).get("part")]:
+            self.viewer.layers.remove(layer)
+
+    def put(self, tuples: list[LayerTuple]) -> None:
+        """Add layers, look at the whole slide, and read the state off them.
+
+        Parameters
+        ----------
+        tuples : list of LayerTuple
+            Bottom to top.
+        """
+        self._is_adding = True
+        try:
+            for data, kwargs, kind in tuples:
+                self.viewer.add_layer(Layer.create(data, dict(kwargs), kind))
+        finally:
+            self._is_adding = False
+        self.adopt()
+        self.look_at_all()
+
+    def show_result(
+        self,
+        result: SlideResult,
+        baseline: SlideResult | None = None,
+        truth: PhantomTruth | None = None,
+    ) -> None:
+        """Draw a result over the slide on screen, in place of an older one.
+
+        Parameters
+        ----------
+        result : SlideResult
+            What the model saw.
+        baseline : SlideResult, optional
+            What a model trained without hiding saw.
+        truth : PhantomTruth, optional
+            Where a made slide's lesions are.
+        """
+        self._drop_results()
+        tuples = overlays.result_layers(result, result.target, self.state.mpp, truth)
+        for _, kwargs, _ in tuples:
+            kwargs["metadata"][OURS].update(truth=truth, baseline=baseline)
+        self._is_adding = True
+        try:
+            for data, kwargs, kind in tuples:
+                self.viewer.add_layer(Layer.create(data, dict(kwargs), kind))
+        finally:
+            self._is_adding = False
+        self.adopt()
+
+    def adopt(self) -> None:
+        """Read slide and result off the layers: samples and readers bring them too."""
+        found, state = self.layers(), self.state
+        slide = slide_of(found[SLIDE]) if SLIDE in found else None
+        if slide is None:
+            state.slide = None
+        elif state.slide is None or state.slide.path != str(slide.path):
+            state.slide = OpenSlide.of(slide)
+        noted = next((what(found[p]) for p in (EVIDENCE, HARD) if p in found), {})
+        if state.slide is None or not noted:
+            state.forget_result()
+        elif noted["result"] not in (state.result, state.baseline):
+            state.shows_baseline, state.ring = False, -1
+            state.truth = noted.get("truth")
+            state.baseline = noted.get("baseline")
+            state.result = noted["result"]
+        if state.slide is not None:
+            self._tidy(found)
+
+    def set_mpp(self, mpp: float) -> None:
+        """Give the slide on screen a scale it does not bring itself.
+
+        Parameters
+        ----------
+        mpp : float
+            Micrometres per level-0 pixel, both ways.
+        """
+        self.state.given_mpp = mpp
+        self.state.n_patches = None
+        for part, layer in self.layers().items():
+            result = what(layer).get("result")
+            if part in (EVIDENCE, ATTENTION, HIDDEN) and result is not None:
+                place = overlays.grid_transform(result.grid, self.state.mpp)
+            else:
+                place = overlays.slide_transform(self.state.mpp)
+            layer.scale, layer.translate = place.scale, place.translate
+            layer.units = place.units
+        self.look_at_all()
+
+    def look_at_all(self) -> None:
+        """Show the whole slide."""
+        slide = self.layers().get(SLIDE)
+        if slide is not None:
+            self.viewer.fit_to_view(layers=[slide], margin=0.04)
+
+    def fly_to_ring(self, number: int) -> None:
+        """Show one ring close by, and remember that it is the one in view.
+
+        Parameters
+        ----------
+        number : int
+            From 0; counted round, so that -1 is the last.
+        """
+        hard, shown = self.layers().get(HARD), self.state.shown
+        if hard is None or shown is None or not len(hard.data):
+            return
+        number %= len(hard.data)
+        centre = hard.data_to_world(hard.data[number])
+        camera = self.viewer.scene.camera
+        camera.center = (0.0, float(centre[-2]), float(centre[-1]))
+        patch = float((shown.grid.patch_px * hard.scale[-2:]).max())
+        canvas_px = min(self.viewer.canvas.size)
+        camera.zoom = max(canvas_px, 100) / (_RING_WINDOW_PATCHES * patch)
+        self.state.ring = number
+
+    def step_ring(self, step: int) -> None:
+        """Fly to the next (1) or previous (-1) ring, round and round."""
+        now = self.state.ring
+        self.fly_to_ring(0 if now < 0 and step > 0 else max(now, 0) + step)
+
+    def show_only(self, *parts: str) -> None:
+        """Show these overlays and no other of ours; the slide stays as it is."""
+        for part, layer in self.layers().items():
+            if part != SLIDE:
+                layer.visible = part in parts
+
+    def hold_overlays_off(self) -> None:
+        """Hide the overlays until :meth:`let_overlays_back`."""
+        if self._held:
+            return
+        self._held = [
+            layer for part, layer in self.layers().items() if part != SLIDE
+        ]
+        self._held = [layer for layer in self._held if layer.visible]
+        for layer in self._held:
+            layer.visible = False
+
+    def let_overlays_back(self) -> None:
+        """Show again what :meth:`hold_overlays_off` has hidden."""
+        held, self._held = self._held, []
+        for layer in held:
+            layer.visible = True
+
+    def _drop_results(self) -> None:
+        for part, layer in self.layers().items():
+            if part != SLIDE:
+                self.viewer.layers.remove(layer)
+
+    def _swap(self) -> None:
+        """Draw the other model's result into the layers there are: colours stay the same."""
+        shown, state = self.state.shown, self.state
+        if shown is None:
+            return
+        fresh = {
+            kwargs["metadata"][OURS]["part"]: (data, kwargs)
+            for data, kwargs, _ in overlays.result_layers(
+                shown, shown.target, state.mpp
+            )
+        }
+        for part, layer in self.layers().items():
+            if part not in fresh:
+                continue
+            data, kwargs = fresh[part]
+            layer.data = data
+            if part == HARD:
+                # new points take napari's own look
+                layer.size, layer.symbol = kwargs["size"], kwargs["symbol"]
+                layer.features = kwargs["features"]
+                layer.border_color = kwargs["border_color"]
+                layer.face_color = kwargs["face_color"]
+                layer.border_width = kwargs["border_width"]
+                layer.selected_data = set()
+            else:
+                layer.scale, layer.translate = kwargs["scale"], kwargs["translate"]
+            layer.metadata[OURS]["result"] = shown
+        state.ring = -1
+
+    def _tidy(self, found: dict[str, Layer]) -> None:
+        """Keep the slide active, and a scale bar where there is a scale."""
+        self.viewer.layers.selection.active = found[SLIDE]
+        self.viewer.canvas.overlays.scale_bar.visible = True
+
+    def _on_inserted(self, event: Any) -> None:
+        if not self._is_adding and what(event.value).get("part"):
+            self.adopt()
+
+    def _on_removed(self, event: Any) -> None:
+        if self._is_adding or not what(event.value).get("part"):
+            return
+        self._held = [layer for layer in self._held if layer is not event.value]
+        if self.state.slide is not None:
+            self._forget_what_is_gone()
+
+    def _forget_what_is_gone(self) -> None:
+        found = self.layers()
+        if SLIDE not in found:
+            self.state.slide = None
+        elif not {EVIDENCE, HARD} & set(found):
+            self.state.forget_result()

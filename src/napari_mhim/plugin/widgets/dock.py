@@ -1,0 +1,177 @@
+"""The one dock: header, tabs, messages and the job bar; a tab is a file of its own."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QScrollArea, QTabWidget, QVBoxLayout, QWidget
+
+from napari_mhim.errors import MhimError
+from napari_mhim.mil.result import SlideResult
+from napari_mhim.plugin.canvas import Canvas
+from napari_mhim.plugin.open_slides import what
+from napari_mhim.plugin.overlays import LayerTuple
+from napari_mhim.plugin.runs import Runs
+from napari_mhim.plugin.state.desk import DeskState
+from napari_mhim.plugin.widgets.analyse import AnalyseTab
+from napari_mhim.plugin.widgets.header import Header, JobBar, Message
+from napari_mhim.plugin.widgets.review import ReviewTab
+from napari_mhim.settings import load_settings
+
+if TYPE_CHECKING:
+    import napari
+
+_WIDTH = 360
+
+
+class MhimDock(QWidget):
+    """MHIM in napari: open a slide, run a model, see what it saw."""
+
+    def __init__(self, viewer: "napari.viewer.Viewer") -> None:
+        super().__init__()
+        # napari hands a proxy that wraps each layer anew, so that no two are the same
+        viewer = getattr(viewer, "__wrapped__", viewer)
+        settings = load_settings()
+        self.state = DeskState()
+        self.runs = Runs(self.state, Path(settings.workspace), settings.device)
+        self.canvas = Canvas(viewer, self.state)
+        self.header = Header(self.state)
+        self.message = Message(self.state)
+        self.job_bar = JobBar(self.state, self.runs.cancel)
+        self.analyse = AnalyseTab(self.state, self.canvas, self.runs, self.open_slide)
+        self.review = ReviewTab(self.state, self.canvas)
+        self.tabs = QTabWidget()
+        self._add_tab(self.analyse, "Analyse", "Open a slide, choose a model, run it.")
+        self._add_tab(self.review, "Review", "What the model saw on this slide.")
+        column = QVBoxLayout(self)
+        column.setContentsMargins(2, 2, 2, 2)
+        column.setSpacing(3)
+        for widget in (self.header, self.message):
+            column.addWidget(widget)
+        column.addWidget(self.tabs, 1)
+        column.addWidget(self.job_bar)
+        self.setMinimumWidth(320)
+        self._connect(viewer)
+        self._begin(settings.device)
+
+    def sizeHint(self) -> Any:
+        """Give the width at which no line of a tab is cut."""
+        hint = super().sizeHint()
+        hint.setWidth(_WIDTH)
+        return hint
+
+    def open_slide(self, path: str) -> None:
+        """Open a slide in place of the one on screen; an error is shown in the dock.
+
+        Parameters
+        ----------
+        path : str
+            The slide's file.
+        """
+        try:
+            self.canvas.open(path)
+        except MhimError as err:
+            self.state.tell(err)
+            return
+        self.state.problem = ""
+
+    def show_layers(self, layers: list[LayerTuple]) -> None:
+        """Show a slide with its result, in place of what is on screen, at the Review tab.
+
+        Parameters
+        ----------
+        layers : list of LayerTuple
+            Bottom to top, as ``show.layers`` gives them.
+        """
+        self.canvas.make_room()
+        self.canvas.put(layers)
+
+    def make_room(self) -> None:
+        """Take the slide on screen away."""
+        self.canvas.make_room()
+
+    def _add_tab(self, tab: QWidget, name: str, tip: str) -> None:
+        area = QScrollArea()
+        area.setWidget(tab)
+        area.setWidgetResizable(True)
+        area.setFrameShape(QScrollArea.Shape.NoFrame)
+        # texts wrap to the dock's width: sideways scrolling would hide their ends
+        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.tabs.addTab(area, name)
+        self.tabs.setTabToolTip(self.tabs.count() - 1, tip)
+
+    def _connect(self, viewer: Any) -> None:
+        self.runs.finished.connect(self._show_result)
+        self.runs.noted.connect(self.message.note)
+        self.state.events.result.connect(self._on_result)
+        self.state.events.slide.connect(self._recall_mpp, max_args=0)
+        bound = _bind_keys(viewer, self.canvas, self.review)
+        # the slot must not belong to the dock: it runs when the dock is half gone
+        self.destroyed.connect(
+            partial(_clean_up, viewer, self.canvas, self.runs, self.review, bound)
+        )
+
+    def _begin(self, device: str) -> None:
+        self.runs.ask_device(device)
+        self._recall_mpp()
+        self._on_result(self.state.result)
+        last = self.runs.memory.bundle
+        if self.state.bundle is None and last and Path(last).is_dir():
+            self.runs.choose_bundle(last)
+
+    def _show_result(self, result: SlideResult) -> None:
+        self.canvas.show_result(result)
+
+    def _on_result(self, result: SlideResult | None) -> None:
+        self.tabs.setCurrentIndex(0 if result is None else 1)
+        if result is None:
+            return
+        noted = [what(layer) for layer in self.canvas.layers().values()]
+        folder = next((n["bundle_path"] for n in noted if n.get("bundle_path")), "")
+        if folder and Path(folder).is_dir():
+            self.runs.choose_bundle(folder)
+
+    def _recall_mpp(self) -> None:
+        slide = self.state.slide
+        known = self.runs.known_mpp()
+        if slide is not None and slide.mpp is None and known is not None:
+            self.canvas.set_mpp(known)
+
+
+def _bind_keys(viewer: Any, canvas: Canvas, review: ReviewTab) -> list[str]:
+    """Bind the keys the dock lists; each says in napari's list what it does."""
+
+    def next_patch(viewer: Any) -> None:
+        """Fly to the next hard patch."""
+        review.next.click()
+
+    def previous_patch(viewer: Any) -> None:
+        """Fly to the hard patch before."""
+        review.previous.click()
+
+    def overlays_off(viewer: Any) -> Iterator[None]:
+        """Hide the overlays while the key is held."""
+        canvas.hold_overlays_off()
+        yield
+        canvas.let_overlays_back()
+
+    keys: dict[str, Callable[[Any], Any]] = {
+        "N": next_patch,
+        "Shift-N": previous_patch,
+        "Alt-H": overlays_off,
+    }
+    for key, act in keys.items():
+        viewer.bind_key(key, act, overwrite=True)
+    return list(keys)
+
+
+def _clean_up(
+    viewer: Any, canvas: Canvas, runs: Runs, review: ReviewTab, keys: list[str]
+) -> None:
+    for key in keys:
+        viewer.bind_key(key, None)
+    runs.stop_all()
+    review.release()
+    canvas.release()

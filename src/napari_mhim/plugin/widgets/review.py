@@ -1,0 +1,155 @@
+"""The Review tab: the score, the tour, the layers with one legend, the keys."""
+
+from typing import Any
+
+from qtpy.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout, QWidget
+
+from napari_mhim.plugin import words
+from napari_mhim.plugin.canvas import PARTS, Canvas
+from napari_mhim.plugin.overlays import ATTENTION, EVIDENCE, HARD, HIDDEN, SLIDE, TRUTH
+from napari_mhim.plugin.state.desk import DeskState
+from napari_mhim.plugin.widgets.legend import LayerRow
+from napari_mhim.plugin.widgets.text import boxed, button, label, title
+from napari_mhim.plugin.widgets.tour import Tour
+
+
+class ReviewTab(QWidget):
+    """What the model made of the slide."""
+
+    def __init__(self, state: DeskState, canvas: Canvas) -> None:
+        super().__init__()
+        self._state, self._canvas = state, canvas
+        self.rows: dict[str, LayerRow] = {}
+        column = QVBoxLayout(self)
+        column.setSpacing(6)
+        self.nothing = label(
+            "No result yet. Run a model in <b>Analyse</b>, or try a slide of "
+            "<i>File → Open Sample</i>."
+        )
+        column.addWidget(self.nothing)
+        self.found = QWidget()
+        column.addWidget(self.found)
+        column.addStretch(1)
+        inner = QVBoxLayout(self.found)
+        inner.setContentsMargins(0, 0, 0, 0)
+        inner.setSpacing(6)
+        inner.addWidget(self._score_card())
+        inner.addWidget(title("Tour"))
+        self.tour = Tour(state, canvas)
+        inner.addWidget(self.tour)
+        inner.addLayout(self._ring_buttons())
+        inner.addWidget(title("Layers"))
+        self._rows_column = QVBoxLayout()
+        self._rows_column.setSpacing(3)
+        inner.addLayout(self._rows_column)
+        inner.addWidget(label(_keys(), small=True))
+        layers = canvas.viewer.layers
+        layers.events.inserted.connect(self._layers_changed)
+        layers.events.removed.connect(self._layers_changed)
+        state.events.result.connect(self.refresh, max_args=0)
+        state.events.shows_baseline.connect(self.refresh, max_args=0)
+        self.refresh()
+
+    def release(self) -> None:
+        """Stop listening to the viewer and its layers."""
+        layers = self._canvas.viewer.layers
+        layers.events.inserted.disconnect(self._layers_changed)
+        layers.events.removed.disconnect(self._layers_changed)
+        self._clear_rows()
+
+    def refresh(self) -> None:
+        """Show what the state says."""
+        result = self._state.result
+        self.nothing.setVisible(result is None)
+        self.found.setVisible(result is not None)
+        if result is not None:
+            self.score.setText(words.score_line(result))
+            others = words.other_scores(result)
+            self.small.setText(f"{others}<br>{words.SCORE}" if others else words.SCORE)
+        rings = self._state.rings()
+        has_rings = rings is not None and len(rings) > 0
+        for one in (self.next, self.previous):
+            one.setEnabled(has_rings)
+        self._show_no_rings(has_rings)
+        self._make_rows()
+
+    def _score_card(self) -> QFrame:
+        frame = QFrame()
+        boxed(frame)
+        column = QVBoxLayout(frame)
+        column.setContentsMargins(8, 6, 8, 6)
+        self.score = label()
+        self.small = label(small=True)
+        self.no_rings = label()
+        for one in (self.score, self.small, self.no_rings):
+            column.addWidget(one)
+        return frame
+
+    def _ring_buttons(self) -> QHBoxLayout:
+        row = QHBoxLayout()
+        self.previous = button(
+            "◀ Previous patch",
+            "Fly to the hard patch before. Key: Shift+N.",
+            lambda: self._step(-1),
+        )
+        self.next = button(
+            "Next patch ▶",
+            "Fly to the next hard patch. Key: N.",
+            lambda: self._step(1),
+        )
+        self.whole = button(
+            "Whole slide", "Show the whole slide again.", self._canvas.look_at_all
+        )
+        for one in (self.previous, self.next, self.whole):
+            row.addWidget(one)
+        return row
+
+    def _step(self, step: int) -> None:
+        if self._state.ring < 0:
+            self.tour.show_hard()
+        else:
+            self._canvas.step_ring(step)
+
+    def _show_no_rings(self, has_rings: bool) -> None:
+        shown = self._state.shown
+        self.no_rings.setVisible(shown is not None and not has_rings)
+        if shown is not None:
+            self.no_rings.setText(words.no_rings(shown.classes[shown.target]))
+
+    def _layers_changed(self, event: Any = None) -> None:
+        self._make_rows()
+
+    def _make_rows(self) -> None:
+        found = self._canvas.layers()
+        wanted = [part for part in reversed(PARTS) if part in found and part != SLIDE]
+        self._clear_rows()
+        for part in wanted:
+            row = LayerRow(part, found[part], self._meaning(part))
+            self.rows[part] = row
+            self._rows_column.addWidget(row)
+
+    def _clear_rows(self) -> None:
+        for row in self.rows.values():
+            row.release()
+            self._rows_column.removeWidget(row)
+            row.deleteLater()
+        self.rows = {}
+
+    def _meaning(self, part: str) -> str:
+        shown = self._state.shown
+        if part == HARD:
+            return words.HARD
+        if part == TRUTH:
+            return words.TRUTH
+        if part == ATTENTION:
+            return words.ATTENTION
+        if shown is None:
+            return ""
+        if part == HIDDEN:
+            return words.hidden(shown)
+        assert part == EVIDENCE
+        return f"{words.evidence(shown.classes[shown.target])} {words.sum_kind(shown)}"
+
+
+def _keys() -> str:
+    return "Keys: " + " · ".join(f"<b>{key}</b> {what}" for key, what in words.KEYS)
