@@ -1,0 +1,284 @@
+"""Masked hard instance mining: what the student sees, what the teacher does."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from napari_mhim.errors import ConfigError, TrainingError
+from napari_mhim.mil.model import MILModel, MILOutput
+from napari_mhim.mil.models import abmil
+from napari_mhim.mil.recipes import mhim
+from napari_mhim.mil.recipes.mhim import Config
+
+GIVEN = {"mask_ratio_high": 0.25, "teacher_init": "student", "student_init": "none"}
+
+
+class TwoHeads(MILModel):
+    """A model no file of the package knows: two attention heads, and it keeps what it saw."""
+
+    branches = ("first", "second")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.projection = nn.Sequential(nn.Linear(4, 6), nn.Tanh())
+        self.heads = nn.Linear(6, 2)
+        self.classes = nn.Linear(12, 3)
+        self.seen: list[Tensor] = []
+
+    def embed(self, x: Tensor) -> Tensor:
+        self.seen.append(x)
+        return super().embed(x)
+
+    def aggregate(self, h: Tensor) -> MILOutput:
+        attention = self.heads(h).softmax(dim=0).T  # (2, N)
+        pooled = attention @ h  # (2, D)
+        return MILOutput(
+            logits=self.classes(pooled.flatten()),
+            embedding=pooled,
+            scores=attention.detach(),
+            attention=attention.detach(),
+            weigh=lambda: torch.zeros(len(h), 3),
+        )
+
+
+def around_two_heads(**options: Any) -> Any:
+    torch.manual_seed(0)
+    return mhim.build(TwoHeads(), Config(**{**GIVEN, **options}))
+
+
+def around_abmil(baseline: MILModel | None = None, **options: Any) -> Any:
+    torch.manual_seed(0)
+    weights = None if baseline is None else baseline.state_dict()
+    return mhim.build(abmil.build(4, 2, hidden=8), Config(**options), weights)
+
+
+def easy_abmil() -> MILModel:
+    """Build a model that attends to, and decides by, the first feature alone."""
+    model = abmil.build(4, 2, hidden=8)
+    for parameter in model.parameters():
+        nn.init.zeros_(parameter)
+    with torch.no_grad():
+        model.projection[0].weight[0, 0] = 1.0
+        model.attention.hidden.weight[0, 0] = 1.0
+        model.attention.score.weight[0, 0] = 4.0
+        model.head.weight[1, 0] = 2.0
+        model.head.bias[0] = 2.0
+    return model
+
+
+def slide(share: float, n: int = 100) -> Tensor:
+    """Make a bag of which a share is easy: a large first feature."""
+    x = torch.rand(n, 4) * 0.1
+    x[: round(share * n), 0] += 5
+    return x
+
+
+def test_works_around_a_model_it_has_never_heard_of():
+    recipe = around_two_heads()
+    optimiser = torch.optim.Adam(recipe.student.parameters(), lr=1e-2)
+    totals = []
+    for step in range(40):
+        x = torch.rand(20, 4, generator=torch.Generator().manual_seed(step % 2))
+        losses = recipe.losses(x, step % 2, step, 40)
+        optimiser.zero_grad()
+        losses.total.backward()
+        optimiser.step()
+        recipe.after_step(step, 40)
+        totals.append(losses.parts["classification"].item())
+    assert sum(totals[-4:]) < sum(totals[:4])
+
+
+def test_student_embeds_only_what_the_teacher_leaves_in_the_bags_order():
+    recipe, x = around_abmil(easy_abmil(), mask_ratio_high=0.1), slide(0.1)
+    seen = []
+    embed = recipe.student.embed
+    recipe.student.embed = lambda rows: (seen.append(rows), embed(rows))[1]
+    losses = recipe.losses(x, 1, 0, 10)
+    assert seen[0].equal(x[10:])
+    assert (losses.kept, losses.total_instances) == (90, 100)
+
+
+def test_loss_is_classification_and_weighted_consistency():
+    recipe, x = around_abmil(easy_abmil(), mask_ratio_high=0.1), slide(0.1)
+    recipe.student.eval()
+    losses = recipe.losses(x, 1, 0, 10)
+    student, teacher = recipe.student(x[10:]), recipe.teacher(x)
+    wanted = -student.logits.log_softmax(0)[1]
+    target = (teacher.embedding / 0.1).softmax(1)
+    consistency = -(target * student.embedding.log_softmax(1)).sum()
+    torch.testing.assert_close(losses.total, wanted + 0.1 * consistency)
+    torch.testing.assert_close(losses.parts["consistency"], consistency.detach())
+
+
+def test_hidden_share_falls_along_a_cosine_where_asked():
+    recipe = around_two_heads(high_schedule="cosine", mask_ratio_high=0.5)
+    kept = [recipe.losses(torch.rand(100, 4), 0, step, 10).kept for step in range(10)]
+    assert kept[0] == 50
+    assert kept[5] == 75
+    assert kept == sorted(kept)
+    assert kept[-1] < 100  # at least one is hidden until the end, as in the paper
+
+
+def test_hidden_share_stays_where_asked():
+    recipe = around_two_heads(high_schedule="constant")
+    kept = [recipe.losses(torch.rand(100, 4), 0, step, 10).kept for step in (0, 5, 9)]
+    assert kept == [75, 75, 75]
+
+
+@pytest.mark.parametrize(
+    ("options", "share"),
+    [({"momentum": 1.0}, 1.0), ({"momentum": 0.0}, 0.0), ({"momentum": 0.7}, 0.7)],
+)
+def test_teacher_follows_the_student(options: dict[str, float], share: float):
+    recipe = around_two_heads(**options)
+    nn.init.ones_(recipe.student.heads.bias)
+    before = recipe.teacher.heads.bias.clone()
+    recipe.after_step(0, 10)
+    wanted = share * before + (1 - share) * torch.ones(2)
+    torch.testing.assert_close(recipe.teacher.heads.bias, wanted)
+
+
+def test_momentum_rises_to_one_where_asked():
+    recipe = around_two_heads(momentum=0.0, momentum_schedule="cosine")
+    nn.init.ones_(recipe.student.heads.bias)
+    before = recipe.teacher.heads.bias.clone()
+    recipe.after_step(5, 10)
+    wanted = 0.5 * before + 0.5
+    torch.testing.assert_close(recipe.teacher.heads.bias, wanted)
+
+
+def test_teacher_gets_no_gradient():
+    recipe = around_two_heads()
+    recipe.losses(torch.rand(9, 4), 0, 0, 10).total.backward()
+    assert all(p.grad is None for p in recipe.teacher.parameters())
+
+
+@pytest.mark.parametrize("drops", [False, True])
+def test_teacher_drops_values_only_where_asked(drops: bool):
+    recipe = around_two_heads(teacher_dropout=drops)
+    assert recipe.train().teacher.training == drops
+    assert not recipe.eval().teacher.training
+    assert recipe.train().student.training
+
+
+def test_without_teacher_the_student_scores_for_itself_undisturbed():
+    recipe = around_two_heads(scores_from="student")
+    losses = recipe.train().losses(torch.rand(40, 4), 1, 0, 10)
+    assert recipe.teacher is None
+    assert recipe.student.training
+    assert losses.kept == 30
+    assert losses.parts.keys() == {"classification"}
+    assert losses.total.item() == losses.parts["classification"].item()
+    recipe.after_step(0, 10)
+
+
+def test_without_consistency_the_loss_is_classification():
+    losses = around_two_heads(consistency_weight=0.0).losses(torch.rand(9, 4), 1, 0, 10)
+    assert losses.total.item() == losses.parts["classification"].item()
+
+
+@pytest.mark.parametrize(
+    ("student_init", "from_baseline"),
+    [("none", set()), ("projection", {"projection"}), ("all", {"projection", "head"})],
+)
+def test_student_starts_from_as_much_of_the_baseline_as_asked(
+    student_init: str, from_baseline: set[str]
+):
+    torch.manual_seed(1)
+    baseline = abmil.build(4, 2, hidden=8)
+    recipe = around_abmil(baseline, student_init=student_init)
+    teacher, student = recipe.teacher.state_dict(), recipe.student.state_dict()
+    weights = baseline.state_dict()
+    assert all(teacher[key].equal(weights[key]) for key in weights)
+    taken = {
+        key.split(".")[0]
+        for key in ("projection.0.weight", "head.weight")
+        if student[key].equal(weights[key])
+    }
+    assert taken == from_baseline
+
+
+@pytest.mark.parametrize(
+    ("options", "needed"),
+    [
+        ({}, True),
+        ({"student_init": "none"}, True),
+        (GIVEN, False),
+        ({**GIVEN, "student_init": "all"}, True),
+        ({**GIVEN, "scores_from": "student", "teacher_init": "baseline"}, False),
+    ],
+)
+def test_says_whether_it_needs_a_baseline(options: dict[str, Any], needed: bool):
+    assert mhim.needs_baseline(Config(**options)) is needed
+
+
+def test_refuses_to_start_without_the_baseline_it_needs():
+    with pytest.raises(ConfigError, match="got none; train one with recipe 'plain'"):
+        around_abmil(None)
+
+
+@pytest.mark.parametrize(
+    ("in_dim", "n_classes", "words"),
+    [
+        (5, 2, r"projection.0.weight is \(8, 5\) there and \(8, 4\) here"),
+        (4, 3, r"head.bias is \(3,\) there and \(2,\) here"),
+    ],
+)
+def test_refuses_a_baseline_of_another_width_or_class_count(
+    in_dim: int, n_classes: int, words: str
+):
+    with pytest.raises(ConfigError, match=words):
+        around_abmil(abmil.build(in_dim, n_classes, hidden=8))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"mask_ratio_high": 1.0}, r"mask_ratio_high must be in \[0, 1\), got 1.0"),
+        ({"mask_ratio_high": "most"}, r"mask_ratio_high must be in .* got 'most'"),
+        ({"mask_ratio_low": -0.1}, r"mask_ratio_low must be in \[0, 1\), got -0.1"),
+        ({"mask_ratio_random": float("nan")}, "mask_ratio_random must be in"),
+        ({"high_keep_share": 0}, r"high_keep_share must be in \(0, 1\], got 0"),
+        ({"momentum": 1.1}, r"momentum must be in \[0, 1\], got 1.1"),
+        ({"consistency_weight": -1}, "consistency_weight must be 0 or more, got -1"),
+        ({"temperature_teacher": 0}, "temperature_teacher must be above 0, got 0"),
+        ({"head_fusion": "sum"}, "must be one of 'vote', 'mean'; got 'sum'"),
+        ({"scores_from": "student"}, "'auto' asks a trained teacher what is easy"),
+    ],
+)
+def test_refuses_settings_that_cannot_be(options: dict[str, Any], words: str):
+    with pytest.raises(ConfigError, match=words):
+        Config(**options)
+
+
+def test_refuses_to_guess_the_easy_share():
+    recipe = around_abmil(easy_abmil())
+    with pytest.raises(TrainingError, match="was not found yet"):
+        recipe.losses(slide(0.1), 1, 0, 10)
+
+
+def test_auto_lands_above_the_easy_share_and_says_how():
+    recipe = around_abmil(easy_abmil())
+    recipe.prepare([(slide(0.05), 1), (slide(0.1), 1), (slide(0.0), 0)])
+    described = recipe.describe()
+    assert 0.1 < described["mask_ratio_high"] < 0.2
+    assert "2 training slides" in described["mask_ratio_high_found"]
+    kept = recipe.losses(slide(0.1), 1, 0, 10).kept
+    assert kept == 100 - -(-100 * described["mask_ratio_high"] // 1)
+
+
+def test_auto_is_found_once():
+    recipe = around_abmil(easy_abmil())
+    recipe.prepare([(slide(0.05), 1)])
+    found = recipe.describe()
+    recipe.prepare([(slide(0.2), 1)])
+    assert recipe.describe() == found
+
+
+def test_a_given_ratio_is_not_looked_for():
+    recipe = around_two_heads()
+    recipe.prepare(iter(()))
+    assert recipe.describe()["mask_ratio_high"] == 0.25
+    assert recipe.describe()["mask_ratio_high_found"] == "given"
