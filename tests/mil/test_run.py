@@ -1,0 +1,72 @@
+"""The run's folder: what it keeps, and that another run is not mixed into it."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from made_bags import CLASSES, small_config
+
+from napari_mhim.errors import ConfigError, TrainingError
+from napari_mhim.mil.cohort import Cohort, CohortRow
+from napari_mhim.mil.run import RunFolder, environment
+
+COHORT = Cohort.of(
+    [
+        CohortRow("a", label="normal", role="train"),
+        CohortRow("b", label="tumour", role="train"),
+        CohortRow("c", label="tumour", role="test"),
+    ],
+    CLASSES,
+)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunFolder:
+    folder = RunFolder(tmp_path / "runs" / "one")
+    folder.begin(small_config(threads=2), COHORT)
+    return folder
+
+
+def test_settings_splits_and_versions_are_on_disk(run: RunFolder) -> None:
+    settings = json.loads((run.path / "settings.json").read_text())
+    assert settings["recipe_options"] == {"mask_ratio_high": 0.1}
+    assert settings["classes"] == list(CLASSES)
+    assert Cohort.read(run.path / "splits.csv", CLASSES) == COHORT
+    assert json.loads((run.path / "environment.json").read_text()) == environment()
+
+
+def test_threads_of_a_run_are_chosen_once(run: RunFolder) -> None:
+    assert run.begin(small_config(threads=1), COHORT).threads == 2
+
+
+def test_other_settings_are_refused(run: RunFolder) -> None:
+    with pytest.raises(ConfigError, match=r"begun with epochs = 3, asked is 9"):
+        run.begin(small_config(epochs=9), COHORT)
+
+
+@pytest.mark.parametrize("change", [{"label": "normal"}, {"role": "val"}])
+def test_other_slides_are_refused(run: RunFolder, change: dict[str, str]) -> None:
+    rows = [*COHORT.rows[:2], replace(COHORT.rows[2], **change)]
+    with pytest.raises(TrainingError, match="begun on other slides"):
+        run.begin(small_config(), Cohort.of(rows, CLASSES))
+
+
+def test_damaged_settings_are_refused(run: RunFolder) -> None:
+    (run.path / "settings.json").write_text("{")
+    with pytest.raises(TrainingError, match="no settings that can be read"):
+        run.begin(small_config(), COHORT)
+
+
+def test_the_log_is_cut_back_to_the_checkpoint(run: RunFolder) -> None:
+    run.log("epoch", {"epoch": 1})
+    size = run.log_size()
+    run.log("epoch", {"epoch": 2})
+    run.rewind_log(size)
+    assert run.events_path.read_text() == '{"event": "epoch", "epoch": 1}\n'
+    run.rewind_log(size + 100)
+    assert run.log_size() == size
+
+
+def test_versions_name_what_computes() -> None:
+    assert {"napari-mhim", "python", "torch", "numpy"} <= set(environment())
