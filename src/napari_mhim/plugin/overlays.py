@@ -37,7 +37,7 @@ SLIDE, EVIDENCE, ATTENTION, HIDDEN, TRUTH, HARD = (
 """What a layer of ours can be, bottom to top: ``metadata["napari_mhim"]["part"]``."""
 MAX_RINGS = 20
 """At most so many hard patches are ringed."""
-_RING_PATCHES = 1.6  # ring's diameter in patches: around the patch, not on it
+_RING_PATCHES = 1.3  # ring's diameter in patches: around the patch, not on it
 _MIN_RING_SCREEN_PX = 13
 _DASHES = 12  # dashes along one outline
 
@@ -293,7 +293,7 @@ def hard_layer(
         "symbol": "disc",
         "face_color": "transparent",
         "border_color": RING_COLOUR,
-        "border_width": 0.12,
+        "border_width": 0.09,
         "size": float(result.grid.patch_px.mean()) * _RING_PATCHES,
         "canvas_size_limits": (_MIN_RING_SCREEN_PX, 10000),
         "features": {
@@ -342,7 +342,7 @@ def truth_layer(
         "ndim": 2,
         "shape_type": "path",
         "edge_color": TRUTH_COLOUR,
-        "edge_width": max(truth.shape) / 350,
+        "edge_width": max(truth.shape) / 250,
         "face_color": "transparent",
         "features": {"kind": np.array(kinds, dtype=object)},
         "metadata": {OURS: {"part": TRUTH, "slide": slide, "truth": truth}},

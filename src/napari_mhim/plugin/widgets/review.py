@@ -20,6 +20,7 @@ class ReviewTab(QWidget):
         super().__init__()
         self._state, self._canvas = state, canvas
         self.rows: dict[str, LayerRow] = {}
+        self._rows_show: tuple[Any, list[Any]] | None = None
         column = QVBoxLayout(self)
         column.setSpacing(6)
         self.nothing = label(
@@ -120,8 +121,14 @@ class ReviewTab(QWidget):
         self._make_rows()
 
     def _make_rows(self) -> None:
+        """Give each overlay its row; rows of layers that stay are kept as they are."""
         found = self._canvas.layers()
         wanted = [part for part in reversed(PARTS) if part in found and part != SLIDE]
+        shown = self._state.shown
+        now = (shown, [found[part] for part in wanted])
+        if now == self._rows_show:
+            return
+        self._rows_show = now
         self._clear_rows()
         for part in wanted:
             row = LayerRow(part, found[part], self._meaning(part))
@@ -132,6 +139,8 @@ class ReviewTab(QWidget):
         for row in self.rows.values():
             row.release()
             self._rows_column.removeWidget(row)
+            # deleted only when the event loop comes round: till then it would be seen
+            row.hide()
             row.deleteLater()
         self.rows = {}
 
