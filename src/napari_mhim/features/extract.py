@@ -30,9 +30,8 @@ from napari_mhim.slide.tissue import tissue_mask
 if TYPE_CHECKING:
     from napari_mhim.slide import Slide
 
-# batches read while one is encoded: enough to even out slow tiles, few enough that
-# 1024 patches of 512 px stay under 3 GB
-_AHEAD = 3
+# batches read while one is encoded: enough to even out slow tiles, and each costs memory
+_AHEAD = 2
 
 
 @dataclass(frozen=True)
