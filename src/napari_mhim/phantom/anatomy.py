@@ -135,7 +135,7 @@ def _room(body: Anatomy) -> Room:
     thin = 4
     # in fat, anything would stand out
     inside = (body.tissue[::thin, ::thin] > 12) & (body.fat[::thin, ::thin] < 0.45)
-    pitch = tuple(thin * CELL_PX * m for m in body.config.mpp)
+    pitch = (thin * CELL_PX * body.config.mpp[0], thin * CELL_PX * body.config.mpp[1])
     framed = np.zeros_like(inside)
     framed[1:-1, 1:-1] = inside[1:-1, 1:-1]
     return Room(
@@ -150,7 +150,7 @@ def _tissue_um2(body: Anatomy) -> float:
 
 def _inside(depth: Float, soft_um: float = 6.0) -> Float:
     """Turn depth in µm into a soft mask, 0 to 1."""
-    return np.clip(depth / soft_um + 0.5, 0, 1)
+    return np.asarray(np.clip(depth / soft_um + 0.5, 0, 1), np.float32)
 
 
 def _cover(body: Anatomy, mask: Float, **values: float) -> None:
@@ -185,7 +185,7 @@ def _grow_easy(body: Anatomy, room: Room) -> None:
         blob = draw_blob(centre, radius, rng, wave=0.2)
         blobs.append(blob)
         inside = _inside(blob.depth(body.y, body.x))
-        nest = inside * np.clip(1.5 * (nests + 1.25), 0, 1)
+        nest = inside * np.clip(1.5 * (nests + 1.5), 0, 1)
         _cover(body, inside, fat=0.0, eosin=0.46, fibrous=0.8)
         _cover(body, nest, eosin=0.36, haematoxylin=0.2, fibrous=0.3)
         _thin_out(body, nest, 0.04, "spindle", "plump", "lymphocyte")
@@ -317,7 +317,7 @@ def lattice(body: Anatomy, kind: str) -> NDArray[np.float64]:
     at = tuple(np.clip(np.round(centres / CELL_PX).astype(int), 0, last).T)
     likely = body.densities[kind][at]
     if kind != "red cell":
-        likely = likely * (body.tissue[at] > 4) * np.where(body.fat[at] > 0.5, 0.08, 1)
+        likely = likely * (body.tissue[at] > 4) * np.where(body.fat[at] > 0.5, 0.03, 1)
     return np.asarray(centres[rng.random(len(centres)) < likely])
 
 

@@ -28,12 +28,30 @@ class CohortConfig:
     """Shares of the slides that are for training, validation and testing."""
     positive_share: float = 0.5
     """Share of the slides that hold a lesion."""
-    hard_only_share: float = 0.2
+    hard_only_share: float = 0.25
     """Share of those that hold hard lesions only; the rest hold both kinds."""
     pen_share: float = 0.1
     """Share of the slides with a pen mark, whatever their label."""
     threads: int = 2
     """Slides written at a time."""
+
+
+@dataclass(frozen=True)
+class DemoCohort:
+    """The cohort of the demo and of the benchmark, and how its slides are to be cut."""
+
+    n_slides: int = 60
+    """Slides: 27 to train on, 12 to validate, 21 held out; half of each hold lesions."""
+    encoder: str = "texture"
+    """Encoder of the patches."""
+    mpp: float = 0.5
+    """Micrometres per pixel the encoder sees: the slides' own."""
+    patch_model_px: int = 128
+    """Patch width, px: 64 µm, about the size of a hard focus, 270 to 380 a slide."""
+
+
+DEMO = DemoCohort()
+"""Its defaults."""
 
 
 @dataclass(frozen=True)
@@ -171,7 +189,7 @@ def _apportion(count: int, shares: tuple[float, ...]) -> list[int]:
 def _patients(n_slides: int, rng: np.random.Generator) -> list[int]:
     """Give each slide the number of its patient: one or two slides a patient."""
     starts = rng.random(n_slides) < 0.75
-    numbers = []
+    numbers: list[int] = []
     for at in range(n_slides):
         is_second = at > 0 and not starts[at] and numbers.count(numbers[-1]) < 2
         numbers.append(numbers[-1] if is_second else at)

@@ -19,7 +19,7 @@ class PhantomConfig:
     """Whether it holds hard lesions: few, small, close to normal."""
     pen: bool = False
     """Whether somebody drew on the glass."""
-    easy_share: tuple[float, float] = (0.025, 0.085)
+    easy_share: tuple[float, float] = (0.02, 0.07)
     """Least and largest share of the tissue that easy lesions fill."""
     hard_share: tuple[float, float] = (0.012, 0.03)
     """Least and largest share of the tissue that hard lesions fill."""

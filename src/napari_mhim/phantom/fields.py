@@ -4,6 +4,7 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import fft
 from scipy.spatial import cKDTree
 
 from napari_mhim.phantom.nuclei import Float, Mpp
@@ -19,7 +20,7 @@ def smooth_noise(
     wavelength: tuple[float, float],
     rng: np.random.Generator,
 ) -> Float:
-    """Draw a smooth random field that tiles, of mean 0 and deviation 1.
+    """Draw a smooth random field, of mean 0 and deviation 1.
 
     Parameters
     ----------
@@ -33,15 +34,21 @@ def smooth_noise(
     Returns
     -------
     ndarray, shape ``shape``, float32
-        The field.
+        The field; it tiles where both sides are powers of two.
     """
     # filtered in the frequency domain: wide Gaussians cost no more than narrow ones
-    spectrum = np.fft.rfft2(rng.standard_normal(shape, dtype=np.float32))
-    fy = np.fft.fftfreq(shape[0])[:, None] * wavelength[0]
-    fx = np.fft.rfftfreq(shape[1])[None] * wavelength[1]
-    field = np.fft.irfft2(spectrum * np.exp(-2 * np.pi**2 * (fy**2 + fx**2)), shape)
+    fast = (
+        fft.next_fast_len(shape[0], real=True),
+        fft.next_fast_len(shape[1], real=True),
+    )
+    spectrum = fft.rfft2(rng.standard_normal(fast, dtype=np.float32))
+    fy = fft.fftfreq(fast[0])[:, None].astype(np.float32) * wavelength[0]
+    fx = fft.rfftfreq(fast[1])[None].astype(np.float32) * wavelength[1]
+    spectrum *= np.exp(-2 * np.pi**2 * (fy**2 + fx**2))
+    field = fft.irfft2(spectrum, fast)[: shape[0], : shape[1]]
     field -= field.mean()
-    return (field / (field.std() + 1e-9)).astype(np.float32)
+    field /= field.std() + 1e-9
+    return np.asarray(field, np.float32)
 
 
 @lru_cache(maxsize=4)
@@ -60,7 +67,7 @@ def fibre_tile(mpp: Mpp) -> NDArray[np.uint8]:
     # a crack between bundles is narrow and pale: the tissue shrank when it was fixed
     cracks = np.clip(1 - np.abs(strands(3.2, 34)) / 0.16, 0, 1)
     field = field / field.std() - 1.9 * cracks + 0.22 * strands(0.5, 0.5)
-    return np.clip(128 + 42 * field, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(128 + 42 * field, 0, 255), np.uint8)
 
 
 @lru_cache(maxsize=4)

@@ -18,7 +18,7 @@ from napari_mhim.phantom.nuclei import Float, Nuclei, stamp
 from napari_mhim.phantom.pen import draw_pen
 from napari_mhim.phantom.truth import PhantomTruth
 
-BAND_ROWS = 32
+BAND_ROWS = 8
 """Coarse rows composed at a time: few enough to stay in the processor's cache."""
 
 
@@ -143,13 +143,15 @@ def _angles(body: Anatomy, kind: str, centres: NDArray[np.float64]) -> NDArray:
     rng = body.rng
     if kind not in ("spindle", "plump"):
         return rng.uniform(0, np.pi, len(centres))
-    down, across = np.gradient(body.warp[0], CELL_PX)
+    down = np.asarray(np.gradient(body.warp[0], CELL_PX, axis=0))
+    across = np.asarray(np.gradient(body.warp[0], CELL_PX, axis=1))
     last = np.array(body.tissue.shape) - 1
     at = tuple(np.clip(np.round(centres / CELL_PX).astype(int), 0, last).T)
     # a fibre is where y + warp stays the same
     ratio = body.config.mpp[0] / body.config.mpp[1]
     along = np.arctan2(-across[at] * ratio, 1 + down[at])
-    return np.asarray(along + rng.normal(0, 0.3, len(centres)))
+    tilt: NDArray = along + rng.normal(0, 0.3, len(centres))
+    return tilt
 
 
 def _shine(
@@ -173,7 +175,10 @@ def _shine(
     table[..., :3] = np.round(white * 10**-density)
     # one look-up of four bytes is faster than three of one
     packed = table.reshape(-1, 4).view(np.uint32).ravel()
-    spot = haematoxylin.astype(np.uint16) << 8
-    spot |= eosin
-    pixels = packed.take(spot).view(np.uint8).reshape(*spot.shape, 4)
-    return np.ascontiguousarray(pixels[..., :3])
+    rgb = np.empty((*eosin.shape, 3), np.uint8)
+    for top in range(0, len(rgb), BAND_ROWS * CELL_PX):
+        band = slice(top, top + BAND_ROWS * CELL_PX)
+        spot = haematoxylin[band].astype(np.uint16) << 8
+        spot |= eosin[band]
+        rgb[band] = packed.take(spot).view(np.uint8).reshape(*spot.shape, 4)[..., :3]
+    return rgb

@@ -72,7 +72,8 @@ class PhantomTruth:
         shares = [
             _box_sums(image == number, corners, size) for number in KINDS.values()
         ]
-        return np.stack(shares, axis=1) / size.prod()
+        covered: NDArray[np.float64] = np.stack(shares, axis=1) / size.prod()
+        return covered
 
     def patch_labels(
         self, grid: PatchGrid, least_share: float = 0.25

@@ -42,8 +42,8 @@ def is_written(path: Path, config: PhantomConfig) -> bool:
     """Tell whether this very phantom lies at the path already, with its truth."""
     if not (path.is_file() and truth_path(path).is_file()):
         return False
-    made_from = read_truth(path).made_from
-    return made_from == json.loads(json.dumps(asdict(config)))
+    wanted = json.loads(json.dumps(asdict(config)))  # tuples as lists, as they are read
+    return bool(read_truth(path).made_from == wanted)
 
 
 def _objective(config: PhantomConfig) -> float:
