@@ -12,10 +12,10 @@ MPP = (0.5, 0.55)
 """(y, x), unequal so that swapped axes show."""
 
 
-def picture(shape: tuple[int, int] = (1100, 1500), seed: int = 0) -> np.ndarray:
+def picture(shape: tuple[int, int] = (550, 750), seed: int = 0) -> np.ndarray:
     """Draw glass with islands of tissue, (height, width, 3) uint8."""
     rng = np.random.default_rng(seed)
-    rough = ndimage.gaussian_filter(rng.normal(size=shape), 90)
+    rough = ndimage.gaussian_filter(rng.normal(size=shape), 45)
     tissue = rough > np.quantile(rough, 0.55)
     fine = ndimage.gaussian_filter(rng.normal(size=shape), 2)
     nuclei = fine > np.quantile(fine, 0.85)
@@ -30,13 +30,13 @@ def write_slide(
     path: Path, mpp: tuple[float, float] | None = MPP, seed: int = 0
 ) -> Path:
     """Write a slide with tissue."""
-    write_pyramid(path, picture(seed=seed), mpp)
+    write_pyramid(path, picture(seed=seed), mpp, tile=128)
     return path
 
 
 def write_blank(path: Path) -> Path:
     """Write a slide without tissue."""
-    write_pyramid(path, np.full((600, 900, 3), 244, np.uint8), MPP)
+    write_pyramid(path, np.full((300, 450, 3), 244, np.uint8), MPP)
     return path
 
 

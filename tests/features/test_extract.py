@@ -45,7 +45,7 @@ PRELOAD = [
     "skimage.filters",
 ]
 CONFIG = ExtractConfig(
-    mpp=1.0, patch_model_px=64, batch_size=4, threads=1, device="cpu"
+    mpp=1.0, patch_model_px=32, batch_size=4, threads=1, device="cpu"
 )
 
 
@@ -83,8 +83,8 @@ def test_each_row_is_the_vector_of_its_patch(slide, whole) -> None:
 
 def test_patches_lie_where_the_slides_scale_puts_them(whole) -> None:
     with FeatureStore.open(whole) as store:
-        np.testing.assert_allclose(store.grid.patch_px, [128, 64 / 0.55])
-        assert store.slide_shape == (1100, 1500)
+        np.testing.assert_allclose(store.grid.patch_px, [64, 32 / 0.55])
+        assert store.slide_shape == (550, 750)
         assert store.slide_mpp == pytest.approx((0.5, 0.55), rel=1e-3)
         assert 10 < len(store) < np.prod(store.grid.shape)
 
