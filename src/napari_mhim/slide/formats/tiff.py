@@ -179,8 +179,9 @@ def _scale(tiff: "TiffFile", main: "TiffPage") -> tuple[Mpp, str]:
     mpp_x = to_number(fields.get("MPP_X", fields.get("MPP")))
     if mpp_y is not None or mpp_x is not None:
         return checked(mpp_y, mpp_x, "description")
-    values = [main.tags.valueof(code) for code in (282, 283, 296)]
-    return from_resolution(values[0], values[1], int(values[2] or 2))
+    x, y = main.tags.valueof(282), main.tags.valueof(283)
+    # without a unit it is inches, says the standard
+    return from_resolution(x, y, int(main.tags.valueof(296, 2)))
 
 
 def _objective_power(tiff: "TiffFile", main: "TiffPage") -> float | None:
