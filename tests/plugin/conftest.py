@@ -4,8 +4,6 @@ import os
 import sys
 from pathlib import Path
 
-import pytest
-
 sys.path.insert(0, str(Path(__file__).parent))  # children import job_generators by name
 
 HAS_DISPLAY = sys.platform != "linux" or bool(

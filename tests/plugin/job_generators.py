@@ -35,7 +35,8 @@ def pictures() -> Iterator[Picture]:
 
 
 def chatter() -> Iterator[Note]:
-    print("this must not end up between two messages", flush=True)
+    sys.stdout.write("this must not end up between two messages\n")
+    sys.stdout.flush()
     os.write(1, b"nor this\n")
     yield Note("after the chatter")
 

@@ -150,9 +150,7 @@ def test_cancel_answers(qtbot, heard: Heard, generator: Callable) -> None:
     assert not is_alive(pid)
 
 
-def test_cancelling_twice_or_after_the_end_changes_nothing(
-    qtbot, heard: Heard
-) -> None:
+def test_cancelling_twice_or_after_the_end_changes_nothing(qtbot, heard: Heard) -> None:
     job = heard.start(job_generators.count, 1)
     until_over(qtbot, job)
     job.cancel()

@@ -22,6 +22,7 @@ from napari_mhim.plugin.overlays import (
     TRUTH,
     LayerTuple,
 )
+from napari_mhim.plugin.palette import RING_COLOUR, RING_IN_VIEW_COLOUR
 from napari_mhim.plugin.state.desk import DeskState, OpenSlide
 from napari_mhim.slide import open_slide
 
@@ -38,9 +39,10 @@ class Canvas:
         self.state = state
         self._is_adding = False
         self._held: list[Layer] = []
+        self._newest: Layer | None = None
         close_with_layers(viewer.layers)
-        # last: napari makes each new layer the active one, and the slide must stay it
-        viewer.layers.events.inserted.connect(self._on_inserted, position="last")
+        viewer.layers.events.inserted.connect(self._on_inserted)
+        viewer.layers.selection.events.active.connect(self._on_active)
         viewer.layers.events.removed.connect(self._on_removed)
         state.events.shows_baseline.connect(self._swap)
         self.adopt()
@@ -49,6 +51,7 @@ class Canvas:
         """Stop listening to the viewer; its layers stay."""
         self.viewer.layers.events.inserted.disconnect(self._on_inserted)
         self.viewer.layers.events.removed.disconnect(self._on_removed)
+        self.viewer.layers.selection.events.active.disconnect(self._on_active)
         self.state.events.shows_baseline.disconnect(self._swap)
 
     def layers(self) -> dict[str, Layer]:
@@ -192,6 +195,9 @@ class Canvas:
         canvas_px = min(self.viewer.canvas.size)
         camera.zoom = max(canvas_px, 100) / (_RING_WINDOW_PATCHES * patch)
         self.state.ring = number
+        colours = [RING_COLOUR] * len(hard.data)
+        colours[number] = RING_IN_VIEW_COLOUR
+        hard.border_color = colours
 
     def step_ring(self, step: int) -> None:
         """Fly to the next (1) or previous (-1) ring, round and round."""
@@ -208,9 +214,7 @@ class Canvas:
         """Hide the overlays until :meth:`let_overlays_back`."""
         if self._held:
             return
-        self._held = [
-            layer for part, layer in self.layers().items() if part != SLIDE
-        ]
+        self._held = [layer for part, layer in self.layers().items() if part != SLIDE]
         self._held = [layer for layer in self._held if layer.visible]
         for layer in self._held:
             layer.visible = False
@@ -262,7 +266,16 @@ class Canvas:
 
     def _on_inserted(self, event: Any) -> None:
         if not self._is_adding and what(event.value).get("part"):
+            self._newest = event.value
             self.adopt()
+
+    def _on_active(self, event: Any) -> None:
+        # napari makes each new layer the active one; a click there would move rings
+        if self._newest is not None and event.value is self._newest:
+            self._newest = None
+            slide = self.layers().get(SLIDE)
+            if slide is not None:
+                self.viewer.layers.selection.active = slide
 
     def _on_removed(self, event: Any) -> None:
         if self._is_adding or not what(event.value).get("part"):

@@ -172,7 +172,7 @@ class Job:
                 self._messages.put(pickle.load(self._process.stdout))
         except (EOFError, pickle.UnpicklingError):
             pass  # the child is gone; after kill -9 in the middle of a message
-        except Exception as err:
+        except Exception as err:  # noqa: BLE001 - nothing may end this thread unheard
             told = ("napari_mhim", "Event", f"an event could not be read: {err}", "")
             self._messages.put((ERROR, told))
             self._signal(kill=True)

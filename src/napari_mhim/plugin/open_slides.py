@@ -44,5 +44,7 @@ def close_with_layers(layers: Any) -> None:
 def _on_removed(event: Any) -> None:
     slide = slide_of(event.value)
     # a duplicated layer shows the same file
-    if slide is not None and all(slide_of(other) is not slide for other in event.source):
+    if slide is not None and all(
+        slide_of(other) is not slide for other in event.source
+    ):
         slide.close()

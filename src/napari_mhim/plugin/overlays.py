@@ -39,7 +39,7 @@ MAX_RINGS = 20
 """At most so many hard patches are ringed."""
 _RING_PATCHES = 1.3  # ring's diameter in patches: around the patch, not on it
 _MIN_RING_SCREEN_PX = 13
-_DASHES = 12  # dashes along one outline
+_DASHES = 9  # dashes along one outline: small lesions are seen from afar
 
 
 @dataclass(frozen=True)
@@ -107,9 +107,7 @@ def grid_transform(grid: PatchGrid, mpp: tuple[float, float] | None) -> Transfor
     )
 
 
-def slide_layer(
-    slide: Slide, mpp: tuple[float, float] | None = None
-) -> LayerTuple:
+def slide_layer(slide: Slide, mpp: tuple[float, float] | None = None) -> LayerTuple:
     """Give the layer of the slide's own pixels.
 
     Parameters
@@ -205,9 +203,7 @@ def evidence_layer(
     )
 
 
-def attention_layer(
-    result: SlideResult, mpp: tuple[float, float] | None
-) -> LayerTuple:
+def attention_layer(result: SlideResult, mpp: tuple[float, float] | None) -> LayerTuple:
     """Give the map of each patch's weight, as a multiple of the mean weight.
 
     Parameters
@@ -385,7 +381,9 @@ def dashes(polygon: NDArray[np.float64], n: int = _DASHES) -> list[NDArray[np.fl
 
 def _closed(polygon: NDArray[np.float64]) -> NDArray[np.float64]:
     points = np.asarray(polygon, np.float64)
-    return points if (points[0] == points[-1]).all() else np.vstack([points, points[:1]])
+    return (
+        points if (points[0] == points[-1]).all() else np.vstack([points, points[:1]])
+    )
 
 
 def _grid_image(

@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 RING_COLOUR = "#000000"
 """Rings: black stands out from pink, orange, blue and white alike."""
+RING_IN_VIEW_COLOUR = "#00e5ff"
+"""The one ring that was flown to."""
 TRUTH_COLOUR = "#00a651"
 """Outlines of a made slide's lesions."""
 
@@ -57,5 +59,7 @@ ATTENTION_MAP = ColourMap(
 )
 """Dark for little weight, yellow for much."""
 
-HIDDEN_MAP = ColourMap("mhim hidden", ((0.45, 0.45, 0.45, 1.0), (0.45, 0.45, 0.45, 1.0)))
+HIDDEN_MAP = ColourMap(
+    "mhim hidden", ((0.45, 0.45, 0.45, 1.0), (0.45, 0.45, 0.45, 1.0))
+)
 """One grey."""

@@ -1,10 +1,17 @@
-"""The first screen: a slide, what a model saw on it, and the dock beside it."""
+"""The first screen: a slide, what a model saw on it, and the dock beside it.
 
+``python -m napari_mhim.plugin.show SLIDE RESULT`` opens it in a window of its own.
+"""
+
+import argparse
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_mhim.mil.result import SlideResult
 from napari_mhim.phantom.truth import read_truth
+from napari_mhim.phantom.truth import truth_path as truth_beside
 from napari_mhim.plugin.open_slides import close_with_layers
 from napari_mhim.plugin.overlays import OURS, LayerTuple, result_layers, slide_layer
 from napari_mhim.slide import open_slide
@@ -98,9 +105,7 @@ def open_result(
     close_with_layers(viewer.layers)
     dock = open_dock(viewer)
     dock.show_layers(
-        layers(
-            slide_path, result_path, truth_path, baseline_result_path, bundle_path
-        )
+        layers(slide_path, result_path, truth_path, baseline_result_path, bundle_path)
     )
     return dock
 
@@ -121,3 +126,85 @@ def open_dock(viewer: Any) -> "MhimDock":
     _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, WIDGET)
     dock: MhimDock = widget
     return dock
+
+
+def screenshots(viewer: Any, dock: "MhimDock", folder: Path) -> list[Path]:
+    """Take pictures of the first screen and of each step of the tour.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        A viewer with a window.
+    dock : MhimDock
+        Its dock, with a result.
+    folder : Path
+        Where the pictures go; made on demand.
+
+    Returns
+    -------
+    list of Path
+        One PNG for the first screen, one for each step there is.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    _wait(lambda: bool(dock.state.device or dock.state.problem), seconds=60)
+    found = [_picture(viewer, folder / "screen-0-first.png")]
+    for number, step in enumerate(dock.review.tour.steps, start=1):
+        if not step.isHidden():
+            step.click()
+            found.append(_picture(viewer, folder / f"screen-{number}-tour.png"))
+    return found
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Open a slide and its result in a window, or take pictures of it.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Command line; the process's own where not given.
+    """
+    parser = argparse.ArgumentParser(prog="python -m napari_mhim.plugin.show")
+    parser.add_argument("slide", help="the slide's file")
+    parser.add_argument("result", help="what a model saw on it (.h5)")
+    parser.add_argument("--baseline", help="result of a model trained without hiding")
+    parser.add_argument("--bundle", help="folder of the model, for another run")
+    parser.add_argument("--truth", help="truth of a made slide; else the one beside it")
+    parser.add_argument(
+        "--screenshot", metavar="FOLDER", help="take pictures and close again"
+    )
+    asked = parser.parse_args(arguments)
+    beside = truth_beside(asked.slide)
+    truth = asked.truth or (beside if beside.is_file() else None)
+    import napari
+
+    viewer = napari.Viewer(title="napari · MHIM")
+    if asked.screenshot:
+        viewer.window.resize(1600, 1000)
+    dock = open_result(
+        viewer, asked.slide, asked.result, truth, asked.baseline, asked.bundle
+    )
+    if asked.screenshot:
+        screenshots(viewer, dock, Path(asked.screenshot))
+        viewer.close()
+    else:
+        napari.run()
+
+
+def _picture(viewer: Any, path: Path) -> Path:
+    # the canvas and the wrapped texts need a few rounds until they have their size
+    _wait(lambda: False, seconds=0.5)
+    viewer.screenshot(str(path), canvas_only=False, flash=False)
+    return path
+
+
+def _wait(is_there: Any, seconds: float) -> None:
+    from qtpy.QtWidgets import QApplication
+
+    until = time.monotonic() + seconds
+    while not is_there() and time.monotonic() < until:
+        QApplication.processEvents()
+        time.sleep(0.02)
+
+
+if __name__ == "__main__":
+    main()

@@ -31,7 +31,7 @@ _DEVICE_NAMES = {
 }
 
 
-class AnalyseTab(QWidget):
+class AnalyseTab(QWidget):  # type: ignore[misc]
     """Three steps from a file to a score."""
 
     def __init__(
@@ -139,7 +139,9 @@ class AnalyseTab(QWidget):
         row.addWidget(self.device, 1)
         column.addLayout(row)
         self.cost = label()
-        self.cost.setToolTip("Counted on the tissue of this slide at the model's scale.")
+        self.cost.setToolTip(
+            "Counted on the tissue of this slide at the model's scale."
+        )
         column.addWidget(self.cost)
         self.run = button(
             "Run",

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _WIDTH = 360
 
 
-class MhimDock(QWidget):
+class MhimDock(QWidget):  # type: ignore[misc]
     """MHIM in napari: open a slide, run a model, see what it saw."""
 
     def __init__(self, viewer: "napari.viewer.Viewer") -> None:

@@ -22,7 +22,7 @@ from napari_mhim.plugin.state.desk import DeskState
 from napari_mhim.plugin.widgets.text import boxed, button, label
 
 
-class Header(QWidget):
+class Header(QWidget):  # type: ignore[misc]
     """Slide, role, model with its card, device, and what the program is not for."""
 
     def __init__(self, state: DeskState) -> None:
@@ -75,7 +75,7 @@ class Header(QWidget):
             show_text(self, f"Card of {bundle.name}", text)
 
 
-class Message(QFrame):
+class Message(QFrame):  # type: ignore[misc]
     """One sentence on what went wrong, or what to know; hidden when there is none."""
 
     def __init__(self, state: DeskState) -> None:
@@ -118,7 +118,7 @@ class Message(QFrame):
         show_text(self, "Details", f"```\n{self._state.details}\n```")
 
 
-class JobBar(QFrame):
+class JobBar(QFrame):  # type: ignore[misc]
     """What the running job is at, how fast, how long still, and Cancel."""
 
     def __init__(self, state: DeskState, cancel: Callable[[], None]) -> None:

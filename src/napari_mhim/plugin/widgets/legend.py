@@ -15,7 +15,7 @@ _TISSUE = QColor(238, 214, 226)  # what lies below an overlay on most slides
 _SAMPLE_HEIGHT = 12
 
 
-class ColourBar(QWidget):
+class ColourBar(QWidget):  # type: ignore[misc]
     """The colours of an image layer as they look on tissue, and what they stand for."""
 
     def __init__(self, layer: Any, ends: tuple[str, str], unit: str) -> None:
@@ -78,7 +78,7 @@ class ColourBar(QWidget):
         self.update()
 
 
-class Sample(QWidget):
+class Sample(QWidget):  # type: ignore[misc]
     """A ring, an outline or a grey patch, as it looks on the slide, and its name."""
 
     def __init__(self, part: str, text: str) -> None:
@@ -104,7 +104,9 @@ class Sample(QWidget):
             painter.fillRect(QRectF(12, 3, 10, box.height() - 6), QColor(125, 118, 121))
         else:
             style = (
-                Qt.PenStyle.DashLine if self._part == "dashed" else Qt.PenStyle.SolidLine
+                Qt.PenStyle.DashLine
+                if self._part == "dashed"
+                else Qt.PenStyle.SolidLine
             )
             painter.setPen(QPen(QColor(TRUTH_COLOUR), 2.5, style))
             painter.drawLine(3, int(middle.y()), 31, int(middle.y()))
@@ -114,7 +116,7 @@ class Sample(QWidget):
         painter.end()
 
 
-class LayerRow(QWidget):
+class LayerRow(QWidget):  # type: ignore[misc]
     """One layer's switch, bound both ways to the layer, and its legend while it is on."""
 
     def __init__(self, part: str, layer: Any, meaning: str) -> None:

@@ -13,7 +13,7 @@ from napari_mhim.plugin.widgets.text import boxed, button, label, title
 from napari_mhim.plugin.widgets.tour import Tour
 
 
-class ReviewTab(QWidget):
+class ReviewTab(QWidget):  # type: ignore[misc]
     """What the model made of the slide."""
 
     def __init__(self, state: DeskState, canvas: Canvas) -> None:

@@ -12,7 +12,7 @@ from napari_mhim.plugin.state.desk import DeskState
 from napari_mhim.plugin.widgets.text import button, label
 
 
-class Tour(QWidget):
+class Tour(QWidget):  # type: ignore[misc]
     """Five steps; each sets the layers itself, so that they can be taken in any order."""
 
     def __init__(self, state: DeskState, canvas: Canvas) -> None:
