@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from napari_mhim.mil.bags import Bag
     from napari_mhim.mil.bundle import BundleConfig
     from napari_mhim.mil.cohort import Cohort
+    from napari_mhim.mil.predict import Predictor
 
 
 SUFFIXES = (
@@ -249,6 +250,7 @@ def train(
         config,
         place.run_dir(run),
         cohort=table,
+        extract=extract_config,
     )
 
 
@@ -279,10 +281,15 @@ def predict_slides(
     Progress, Note, ExtractDone, PredictDone or SlideFailed
         A ``PredictDone`` or ``SlideFailed`` ends each slide.
     """
+    from napari_mhim.mil.bundle import Bundle
+    from napari_mhim.mil.predict import Predictor
+
     _refuse_twins(slides)
+    place = Workspace(Path(workspace))
+    predictor = Predictor(Bundle.open(bundle), device)
     for slide in slides:
         try:
-            yield from predict_slide(slide, bundle, workspace, device, slide_mpp)
+            yield from _predict(slide, predictor, place, slide_mpp)
         except WorkspaceError:
             raise
         except MhimError as err:
@@ -325,22 +332,11 @@ def predict_slide(
     WorkspaceError
         If the result cannot be written.
     """
-    from napari_mhim.features.extract import extract
-    from napari_mhim.features.store import FeatureStore
     from napari_mhim.mil.bundle import Bundle
-    from napari_mhim.mil.predict import predict
+    from napari_mhim.mil.predict import Predictor
 
-    place = Workspace(Path(workspace))
-    model = Bundle.open(bundle)
-    wanted = extract_config(model.config, device=device, slide_mpp=slide_mpp)
-    store_path = features_path(place, slide, wanted)
-    yield from extract(slide, store_path, wanted)
-    yield Progress(f"prediction of {Path(slide).name}", 0, 1, "slides")
-    with FeatureStore.open(store_path) as store:
-        result = predict(model, store, device=device)
-    path = place.result_path(model.name, Path(slide).stem)
-    result.save(path)
-    yield PredictDone(slide, str(path))
+    predictor = Predictor(Bundle.open(bundle), device)
+    yield from _predict(slide, predictor, Workspace(Path(workspace)), slide_mpp)
 
 
 def extract_config(
@@ -363,6 +359,26 @@ def extract_config(
         The same encoder, scale, overlap and tissue share.
     """
     return replace(bundle.extract, device=device, slide_mpp=slide_mpp)
+
+
+def _predict(
+    slide: str, predictor: "Predictor", place: Workspace, slide_mpp: float | None
+) -> Iterator[object]:
+    from napari_mhim.features.extract import extract
+    from napari_mhim.features.store import FeatureStore
+    from napari_mhim.mil.bags import bag_of
+
+    bundle = predictor.bundle
+    wanted = extract_config(bundle.config, predictor.device, slide_mpp)
+    store_path = features_path(place, slide, wanted)
+    yield from extract(slide, store_path, wanted)
+    yield Progress(f"prediction of {Path(slide).name}", 0, 1, "slides")
+    with FeatureStore.open(store_path) as store:
+        bag = replace(bag_of(store), path=slide)
+    result = predictor.predict(bag)
+    path = place.result_path(bundle.name, Path(slide).stem)
+    result.save(path)
+    yield PredictDone(slide, str(path))
 
 
 def _bags(place: Workspace, table: "Cohort", config: ExtractConfig) -> dict[str, "Bag"]:
