@@ -34,6 +34,16 @@ def test_teacher_gives_the_authors_feature_and_scores(case: Case):
 
 
 @every_case
+def test_both_streams_of_a_model_with_two_are_the_authors(case: Case):
+    if "teacher.instance_logits" not in case.tensors:
+        pytest.skip("this model has one stream")
+    output = golden.model(case.arch, "teacher")(case.x)
+    assert_close(output.attention.T, case["teacher.A"])
+    assert_close(output.instance_logits, case["teacher.instance_logits"])
+    assert_close(output.top_logits, case["eval.teacher.logits_ins"])
+
+
+@every_case
 def test_masks_what_the_authors_mask(case: Case):
     for name in case.names("mask"):
         recorded = Recorded(case, name)

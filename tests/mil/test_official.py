@@ -33,6 +33,19 @@ VERSION_2 = {
     "merge.norm.weight": (16,),
     "merge.global_q_mm": (1, 5, 16),
 }
+DSMIL = {
+    **{key: shape for key, shape in PLAIN.items() if "attention" not in key},
+    "online_encoder.i_classifier.0.weight": (3, 16),
+    "online_encoder.i_classifier.0.bias": (3,),
+    "online_encoder.b_classifier.q.0.weight": (8, 16),
+    "online_encoder.b_classifier.q.0.bias": (8,),
+    "online_encoder.b_classifier.q.2.weight": (8, 8),
+    "online_encoder.b_classifier.q.2.bias": (8,),
+    "online_encoder.b_classifier.v.1.weight": (16, 16),
+    "online_encoder.b_classifier.v.1.bias": (16,),
+    "online_encoder.b_classifier.fcc.weight": (3, 3, 16),
+    "online_encoder.b_classifier.fcc.bias": (3,),
+}
 LAYOUTS = {"plain": PLAIN, "gated": GATED, "version 2": VERSION_2}
 
 
@@ -85,6 +98,23 @@ def written_out(content: dict[str, Tensor], x: Tensor, act: str) -> Tensor:
     weights = (inner @ last.T).softmax(dim=0)
     pooled = (weights * h).sum(dim=0)
     return content["predictor.weight"] @ pooled + content["predictor.bias"]
+
+
+def test_recognises_dsmil_and_drops_the_head_it_never_uses(
+    saved: Callable[[Any], Path],
+):
+    checkpoint = read_official(saved(tensors(DSMIL)), "relu")
+    assert checkpoint.model == "dsmil"
+    assert checkpoint.options["n_classes"] == 3
+    assert predict(checkpoint, torch.randn(9, 12)).shape == (3,)
+
+
+def test_refuses_a_student_and_a_teacher_of_two_models(saved: Callable[[Any], Path]):
+    path = saved({"model": tensors(PLAIN), "teacher": tensors(DSMIL)})
+    with pytest.raises(
+        BundleError, match="student of 'abmil' and a teacher of 'dsmil'"
+    ):
+        read_official(path, "relu")
 
 
 def test_reads_student_and_teacher(saved: Callable[[Any], Path]):

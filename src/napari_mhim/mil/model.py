@@ -45,7 +45,7 @@ class MILModel(nn.Module, ABC):
     :meth:`aggregate`; so both are public, and :meth:`forward` is one after the other.
     """
 
-    branches: ClassVar[tuple[str, ...]] = ("attention",)
+    branches: tuple[str, ...] = ("attention",)
     """Names of the rows of ``MILOutput.attention``."""
     evidence_kind: ClassVar[Literal["exact", "approximate"]] = "approximate"
     """Whether attention × evidence sums to the logits (minus their mean and bias)."""

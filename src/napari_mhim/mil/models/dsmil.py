@@ -1,0 +1,175 @@
+"""DSMIL: a stream that judges every instance, and one that pools around the top ones.
+
+The instance stream classifies each instance and takes the highest of each class, whose
+instance is that class's critical one. The bag stream gives each class its own bag: the
+instances weighted by how alike they are to that critical instance.
+
+*Attention* has a row for each class, the softmax of that likeness. *Evidence* of an
+instance is the mean of both streams' classifiers on it alone, without bias, minus the
+mean over classes; attention × evidence is approximate, as classes pool differently and
+the instance stream takes a maximum. The teacher masks by the largest raw logit of the
+instance stream, not by attention, as the authors of MHIM do.
+
+References
+----------
+Li et al., "Dual-stream Multiple Instance Learning Network for Whole Slide Image
+Classification", CVPR 2021, arXiv:2011.08939; in the form of Tang et al., ICCV 2023,
+arXiv:2307.15254, for any number of classes (theirs has two).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from napari_mhim.mil.model import MILModel, MILOutput
+from napari_mhim.mil.models._layers import check_classes, initialise, projection
+
+OFFICIAL_KEYS = {
+    "patch_to_emb.0": "projection.0",
+    "feature.0": "projection.0",
+    "online_encoder.i_classifier.0": "instance_classifier",
+    "online_encoder.b_classifier.q.0": "query.0",
+    "online_encoder.b_classifier.q.2": "query.2",
+    "online_encoder.b_classifier.v.1": "value.0",
+    "online_encoder.b_classifier.fcc": "bag_classifier",
+    "predictor": "",  # in their files, never used
+}
+"""Layers of the authors' checkpoints (v1, v2) and what they are called here."""
+
+
+@dataclass(frozen=True, eq=False)
+class DSMILOutput(MILOutput):
+    """What both streams say; ``logits`` are the bag stream's."""
+
+    instance_logits: Tensor
+    """What the instance stream says of each instance, shape (N, C)."""
+
+    @property
+    def top_logits(self) -> Tensor:
+        """What the instance stream says of the bag, shape (C,): its highest of each class."""
+        return self.instance_logits.amax(dim=0)
+
+
+class DSMIL(MILModel):
+    """Projection, two streams, both classified and trained."""
+
+    def __init__(self, project: nn.Module, hidden: int, query_dim: int, n_classes: int):
+        super().__init__()
+        self.branches = tuple(f"class {index}" for index in range(n_classes))
+        self.projection = project
+        self.instance_classifier = nn.Linear(hidden, n_classes)
+        self.query = nn.Sequential(
+            nn.Linear(hidden, query_dim),
+            nn.ReLU(),
+            nn.Linear(query_dim, query_dim),
+            nn.Tanh(),
+        )
+        self.value = nn.Sequential(nn.Linear(hidden, hidden), nn.ReLU())
+        # one output for each class from all classes' bags at once
+        self.bag_classifier = nn.Conv1d(n_classes, n_classes, hidden)
+        initialise(self)
+
+    def aggregate(self, h: Tensor) -> DSMILOutput:
+        """Pool embedded instances, shape (N, D), N ≥ 1, into one output."""
+        instance_logits = self.instance_classifier(h)  # (N, C)
+        queries = self.query(h)  # (N, Q)
+        critical = queries[instance_logits.argmax(dim=0)]  # (C, Q)
+        likeness = critical @ queries.T / queries.shape[1] ** 0.5  # (C, N)
+        attention = likeness.softmax(dim=1)
+        values = self.value(h)  # (N, D)
+        bags = attention @ values  # (C, D)
+        return DSMILOutput(
+            logits=self.bag_classifier(bags[None])[0, :, 0],  # (C,)
+            embedding=bags,
+            scores=instance_logits.detach().amax(dim=1)[None],  # (1, N)
+            attention=attention.detach(),
+            weigh=partial(self._evidence, h.detach(), values.detach()),
+            instance_logits=instance_logits,
+        )
+
+    def loss(self, output: MILOutput, label: int) -> Tensor:
+        """Give the mean of both streams' cross entropies."""
+        assert isinstance(output, DSMILOutput)
+        target = torch.tensor([label, label], device=output.logits.device)
+        streams = torch.stack([output.logits, output.top_logits])  # (2, C)
+        return F.cross_entropy(streams, target)
+
+    def probabilities(self, output: MILOutput) -> Tensor:
+        """Give the mean of both streams' probabilities, shape (C,), summing to 1."""
+        assert isinstance(output, DSMILOutput)
+        bag, top = output.logits.softmax(dim=-1), output.top_logits.softmax(dim=-1)
+        return (bag + top) / 2
+
+    def _evidence(self, h: Tensor, values: Tensor) -> Tensor:
+        alone = h @ self.instance_classifier.weight.T  # (N, C)
+        # a bag of this instance alone is its value, the same for every class
+        pooled = values @ self.bag_classifier.weight.sum(dim=1).T  # (N, C)
+        both = (alone + pooled) / 2
+        return both - both.mean(dim=1, keepdim=True)
+
+
+def build(
+    in_dim: int,
+    n_classes: int,
+    hidden: int = 512,
+    query_dim: int = 128,
+    act: str = "relu",
+    dropout: float = 0.25,
+) -> DSMIL:
+    """Build a DSMIL with fresh weights.
+
+    Parameters
+    ----------
+    in_dim : int
+        Width of the features.
+    n_classes : int
+        Number of classes, at least 2.
+    hidden : int
+        Width D of the embedded instances.
+    query_dim : int
+        Width in which likeness is measured.
+    act : str
+        ``"relu"``, ``"gelu"`` or ``"tanh"``, after the projection.
+    dropout : float
+        Share of the embedded instances' values dropped in train mode, in [0, 1).
+
+    Returns
+    -------
+    DSMIL
+        The model, on the CPU.
+
+    Raises
+    ------
+    ConfigError
+        If a value is out of range or the activation unknown.
+    """
+    check_classes(n_classes)
+    project = projection(in_dim, hidden, act, dropout)
+    return DSMIL(project, hidden, query_dim, n_classes)
+
+
+def official_config(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Read from translated weights what :func:`build` must be told.
+
+    Parameters
+    ----------
+    tensors : mapping of str to Tensor
+        Weights under this model's own names.
+
+    Returns
+    -------
+    dict
+        Arguments of :func:`build`; the activation is not stored, so not among them.
+    """
+    hidden, in_dim = tensors["projection.0.weight"].shape
+    return {
+        "in_dim": in_dim,
+        "n_classes": tensors["instance_classifier.weight"].shape[0],
+        "hidden": hidden,
+        "query_dim": tensors["query.0.weight"].shape[0],
+    }
