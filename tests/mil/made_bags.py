@@ -30,8 +30,9 @@ def make_bag(
     generator = np.random.default_rng([index, label])
     features = generator.normal(size=(n, dim)).astype(np.float32)
     if label:
-        features[: n // 10, 0] += 5  # easy: many, far from the rest
-        features[n // 10 : n // 10 + 2, 1] += 4  # hard: few
+        if index % 4 == 1:  # half the positives hold hard lesions only
+            features[: n // 10, 0] += 5  # easy: many, far from the rest
+        features[n // 10 : n // 10 + 2, 1] += 6  # hard: few
     return Bag(
         name=f"slide-{index:02d}",
         features=features,

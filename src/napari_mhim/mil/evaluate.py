@@ -255,7 +255,7 @@ def _recalls(confusion: _Floats) -> _Floats:
     """Give the share of each class that is right, shape (1 + B, C)."""
     right = np.diagonal(confusion, axis1=1, axis2=2)
     total = confusion.sum(axis=2)
-    recalls = np.full_like(total, np.nan)
+    recalls: _Floats = np.full_like(total, np.nan)
     np.divide(right, total, out=recalls, where=total > 0)
     return recalls
 
