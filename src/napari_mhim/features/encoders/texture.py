@@ -17,7 +17,9 @@ Quarter turns and flips change nothing, for patches whose sides are multiples of
 """
 
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
+from threading import Barrier
 
 import torch
 from torch import Tensor
@@ -39,6 +41,8 @@ SCALES = 5
 """Scales of the pyramid, each twice as coarse."""
 OPENINGS = {3: (1,), 5: (1, 1), 7: (1, 2), 9: (1, 2, 1), 13: (1, 2, 3)}
 """Sides of the openings, in pixels of half resolution, and the steps they grow by."""
+CHUNK_PX = 1 << 18
+"""Pixels measured at a time on the CPU: few enough to stay in its cache."""
 LEAST_PX = 1 << SCALES
 """Least width and height of a patch, px."""
 
@@ -55,6 +59,7 @@ class TextureEncoder:
         self._mean = torch.tensor(scaling.MEAN, device=self._device)
         self._scale = torch.tensor(scaling.DEVIATION, device=self._device)
         self.dim = len(scaling.MEAN)
+        self._threads = _single_threads() if self._device.type == "cpu" else None
         self.name = "texture"
         self.device = device
         self.id = f"{self.name}#{_fingerprint()}"
@@ -87,10 +92,16 @@ class TextureEncoder:
                 f"texture needs patches of {LEAST_PX} px or more a side, got"
                 f" {tuple(patches.shape[1:3])}; choose a larger patch or a finer mpp"
             )
-        with torch.inference_mode():
-            raw = measure(self._stains(patches))
-            # beyond 6 deviations is glass, pen or a fold: no reason to count for more
-            return ((raw - self._mean) / self._scale).clamp(-6, 6)
+        if self._threads is None:
+            return self._encode(patches)
+        n_each = max(1, CHUNK_PX // (patches.shape[1] * patches.shape[2]))
+        return torch.cat(list(self._threads.map(self._encode, patches.split(n_each))))
+
+    @torch.inference_mode()
+    def _encode(self, patches: Tensor) -> Tensor:
+        raw = measure(self._stains(patches))
+        # beyond 6 deviations is glass, pen or a fold: no reason to count for more
+        return ((raw - self._mean) / self._scale).clamp(-6, 6)
 
     def _stains(self, patches: Tensor) -> Tensor:
         """Give the density of each stain, shape (B, 3, H, W)."""
@@ -266,6 +277,29 @@ def _blurred(image: Tensor, side: int) -> Tensor:
         image, (1, side), 1, padding=(0, half), count_include_pad=False
     )
     return F.avg_pool2d(along, (side, 1), 1, padding=(half, 0), count_include_pad=False)
+
+
+def _single_threads() -> ThreadPoolExecutor:
+    """Give as many threads as torch has, in each of which torch has one.
+
+    What is measured is many small steps. Spread over threads by torch, each step waits
+    for the slowest of them, which beside another busy process takes 10 ms and more.
+    """
+    count = torch.get_num_threads()
+
+    def begin() -> None:
+        torch.set_num_threads(1)
+        # a thread takes up the last number set anywhere when it first looks: look now
+        torch.get_num_threads()
+        ready.wait()
+
+    ready = Barrier(count + 1)
+    threads = ThreadPoolExecutor(count, "texture", begin)
+    for _ in range(count):
+        threads.submit(int)
+    ready.wait()
+    torch.set_num_threads(count)  # for the threads that others start
+    return threads
 
 
 def _fingerprint() -> str:
