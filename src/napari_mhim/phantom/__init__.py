@@ -13,7 +13,7 @@ if TYPE_CHECKING:
         write_cohort,
     )
     from napari_mhim.phantom.config import PhantomConfig
-    from napari_mhim.phantom.render import Phantom, render
+    from napari_mhim.phantom.pixels import Phantom, render
     from napari_mhim.phantom.truth import KINDS, PhantomTruth, read_truth, truth_path
     from napari_mhim.phantom.write import write_phantom
 
@@ -40,12 +40,12 @@ _HOMES = {
     "CohortConfig": "cohort",
     "CohortSlide": "cohort",
     "DemoCohort": "cohort",
-    "Phantom": "render",
+    "Phantom": "pixels",
     "PhantomConfig": "config",
     "PhantomTruth": "truth",
     "cohort_plan": "cohort",
     "read_truth": "truth",
-    "render": "render",
+    "render": "pixels",
     "truth_path": "truth",
     "write_cohort": "cohort",
     "write_phantom": "write",

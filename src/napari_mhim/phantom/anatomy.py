@@ -1,7 +1,7 @@
 """What lies where on a phantom: tissue, fat, glands, vessels, lesions, nuclei.
 
 All of it on a coarse map, whose node (i, j) is the centre of level-0 pixel
-(i, j) × ``CELL_PX``; lengths are µm. ``render`` brings it to full resolution.
+(i, j) × ``CELL_PX``; lengths are µm. ``pixels`` brings it to full resolution.
 """
 
 from dataclasses import dataclass, field

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from napari_mhim.phantom.config import PhantomConfig
-from napari_mhim.phantom.render import render
+from napari_mhim.phantom.pixels import render
 from napari_mhim.phantom.truth import PhantomTruth, read_truth, truth_path, write_truth
 from napari_mhim.slide.write import write_pyramid
 
