@@ -112,7 +112,7 @@ def test_the_card_says_what_must_be_said(bundle: Bundle) -> None:
     assert "not calibrated" in text
     assert f"{bundle.config.cutoff.value:.3f}, set on 4 validation slides" in text
     assert "optimistic" in text
-    assert "| 4 |" in text
+    assert "| 4 slides |" in text
 
 
 def test_the_card_of_a_bare_model_says_what_it_does_not_know(bundle: Bundle) -> None:

@@ -11,7 +11,7 @@ from made_scores import binary, random_set
 from sklearn import metrics as sk
 
 from napari_mhim.mil.cutoff import Cutoff, optimal_threshold
-from napari_mhim.mil.evaluate import auc, evaluate, metrics_as_dict
+from napari_mhim.mil.evaluate import auc, by_patient, evaluate, metrics_as_dict
 
 seeds = st.integers(0, 100_000)
 
@@ -181,3 +181,18 @@ def test_agrees_with_the_authors_scores(test_data: Path) -> None:
         assert found.accuracy.value == pytest.approx(case["acc"])
         assert found.f1.value == pytest.approx(case["f1"])
         assert found.sensitivity.value == pytest.approx(case["recall"])
+
+
+def test_a_patient_is_the_slide_of_the_largest_score() -> None:
+    labels, probabilities = binary([0, 1, 0, 0], [0.2, 0.7, 0.4, 0.1])
+    grouped, rows = by_patient(labels, probabilities, ["b", "a", "b", "a"])
+    assert grouped.tolist() == [1, 0]
+    np.testing.assert_allclose(rows[:, 1], [0.7, 0.4])
+
+
+def test_one_slide_each_is_the_slides_themselves() -> None:
+    labels, probabilities = random_set(4)
+    names = [f"{i:03d}" for i in range(len(labels))]
+    grouped, rows = by_patient(labels, probabilities, names)
+    np.testing.assert_array_equal(grouped, labels)
+    np.testing.assert_array_equal(rows, probabilities)

@@ -70,3 +70,14 @@ def test_the_log_is_cut_back_to_the_checkpoint(run: RunFolder) -> None:
 
 def test_versions_name_what_computes() -> None:
     assert {"napari-mhim", "python", "torch", "numpy"} <= set(environment())
+
+
+def test_what_a_killed_process_left_is_swept(run: RunFolder) -> None:
+    (run.path / "scores").mkdir()
+    (run.path / "scores" / ".epoch-0001.npz.77.part").write_bytes(b"half")
+    (run.path / ".bundle.77.part").mkdir()
+    (run.path / ".bundle.77.part" / "config.json").write_text("{}")
+    kept = {path.name for path in run.path.iterdir()} - {".bundle.77.part"}
+    run.begin(small_config(), COHORT)
+    assert {path.name for path in run.path.iterdir()} == kept
+    assert not list((run.path / "scores").iterdir())

@@ -260,6 +260,8 @@ def test_labels_patients_and_test_slides_come_from_the_table(tmp_path: Path) -> 
     )
     config = Bundle.open(tmp_path / "r" / "bundle").config
     assert config.trained["patients"] == {"train": 2, "val": 1, "test": 1}
+    assert config.metrics["auc"]["n"] == 2
+    assert config.metrics["per_patient"]["auc"]["n"] == 1
     assert config.role_of("held-out") == "test"
     assert config.role_of(bags[0].name) == "train"
     assert config.role_of("somebody else") == "not in the cohort"

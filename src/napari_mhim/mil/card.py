@@ -101,19 +101,20 @@ def _figures(config: BundleConfig) -> str:
         "judge the model by slides it has never seen.\n",
         "| figure | value | 95 % interval | n |\n|---|---|---|---|",
     ]
-    for key, label in _FIGURES:
-        entry: Mapping[str, Any] = config.metrics[key]
-        if entry["value"] is None:
-            lines.append(
-                f"| {label} | not defined | {entry['reason']} | {entry['n']} |"
-            )
-        else:
-            lines.append(
-                f"| {label} | {entry['value']:.2f} | {entry['low']:.2f}–"
-                f"{entry['high']:.2f} | {entry['n']} |"
-            )
+    lines += [_figure(label, config.metrics[key], "slides") for key, label in _FIGURES]
+    grouped: Mapping[str, Any] = config.metrics.get("per_patient", {})
+    if grouped:
+        lines += [_figure(label, grouped[key], "patients") for key, label in _FIGURES]
     lines.append("\nBy site or subgroup: not assessed.")
     return "\n".join(lines) + "\n"
+
+
+def _figure(label: str, entry: Mapping[str, Any], unit: str) -> str:
+    n = f"{entry['n']} {unit}"
+    if entry["value"] is None:
+        return f"| {label} | not defined | {entry['reason']} | {n} |"
+    interval = f"{entry['low']:.2f}–{entry['high']:.2f}"
+    return f"| {label} | {entry['value']:.2f} | {interval} | {n} |"
 
 
 def _reading(config: BundleConfig) -> str:

@@ -1,6 +1,6 @@
 """How good a model is on labelled slides: figures with intervals and n, or a reason for none."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -166,6 +166,37 @@ def auc(
         return float("nan")
     ones = np.ones((1, len(labels)))
     return float(_aucs(labels, probabilities, ones, target % n_classes)[0])
+
+
+def by_patient(
+    labels: NDArray[np.int64],
+    probabilities: NDArray[np.float64],
+    patients: Sequence[str],
+    target: int = -1,
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Make one row of each patient's slides: the slide of the largest score.
+
+    Parameters
+    ----------
+    labels : ndarray, shape (S,), int
+        Class of each slide.
+    probabilities : ndarray, shape (S, C)
+        Model's probabilities.
+    patients : sequence of str
+        Patient of each slide.
+    target : int
+        Class of interest, whose score is compared.
+
+    Returns
+    -------
+    tuple of two ndarrays, shapes (P,) and (P, C)
+        A patient's class is the last in order among the slides'; patients are sorted.
+    """
+    names = np.asarray(patients)
+    groups = [np.flatnonzero(names == name) for name in sorted(set(patients))]
+    best = [some[probabilities[some, target].argmax()] for some in groups]
+    classes = np.array([labels[some].max() for some in groups], np.int64)
+    return classes, probabilities[best]
 
 
 def metrics_as_dict(metrics: Metrics) -> dict[str, object]:

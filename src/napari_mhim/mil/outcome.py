@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_mhim.features.config import ExtractConfig
@@ -17,8 +18,8 @@ from napari_mhim.mil.card import card
 from napari_mhim.mil.checkpoint import Standing
 from napari_mhim.mil.cohort import Cohort
 from napari_mhim.mil.config import TrainConfig
-from napari_mhim.mil.cutoff import choose_cutoff
-from napari_mhim.mil.evaluate import evaluate, metrics_as_dict
+from napari_mhim.mil.cutoff import Cutoff, choose_cutoff
+from napari_mhim.mil.evaluate import by_patient, evaluate, metrics_as_dict
 from napari_mhim.mil.recipe import Recipe
 from napari_mhim.mil.run import RunFolder, environment
 from napari_mhim.mil.scoring import evidence_limits, score
@@ -79,7 +80,6 @@ def save_outcome(
     found = score(student, data.tensors["val"], data.labels["val"], len(classes))
     labels = np.array(data.labels["val"], np.int64)
     cutoff = choose_cutoff(labels, found.probabilities)
-    metrics = evaluate(labels, found.probabilities, cutoff, seed=config.seed)
     limits_role = "val" if data.bags["val"] else "train"
     limits = evidence_limits(student, data.tensors[limits_role])
     assert limits is not None  # there is always a training bag
@@ -108,11 +108,31 @@ def save_outcome(
         salt=salt,
         roles=roles,
         trained=_trained(data, config, standing),
-        metrics=metrics_as_dict(metrics) if len(labels) else {},
+        metrics=_metrics(data.bags["val"], labels, found.probabilities, cutoff, config),
         encoder_licence=data.encoder_licence,
     )
     tensors = {**_tensors(recipe), **_statistics(data.bags["train"])}
     return save_bundle(run.bundle_path, bundle_config, tensors, card(bundle_config))
+
+
+def _metrics(
+    bags: Sequence[Bag],
+    labels: NDArray[np.int64],
+    probabilities: NDArray[np.float64],
+    cutoff: Cutoff | None,
+    config: TrainConfig,
+) -> dict[str, Any]:
+    """Give the figures by slide, and by patient where a patient has several."""
+    if not bags:
+        return {}
+    found = evaluate(labels, probabilities, cutoff, seed=config.seed)
+    metrics = metrics_as_dict(found)
+    patients = [bag.patient or bag.name for bag in bags]
+    if len(set(patients)) < len(bags):
+        rows = by_patient(labels, probabilities, patients)
+        grouped = evaluate(*rows, cutoff, seed=config.seed)
+        metrics["per_patient"] = metrics_as_dict(grouped)
+    return metrics
 
 
 def _tensors(recipe: Recipe) -> dict[str, Tensor]:

@@ -15,6 +15,7 @@
 
 import json
 import platform
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
@@ -117,7 +118,16 @@ class RunFolder:
                 f"({len(before.rows)} slides, now {len(cohort.rows)}); take another "
                 "run folder"
             )
+        self._sweep()
         return TrainConfig(**{**asked, "threads": stored["threads"]})
+
+    def _sweep(self) -> None:
+        """Remove drafts of files and bundles that a killed process left."""
+        for draft in [*self.path.rglob(".*.part")]:
+            if draft.is_dir():
+                shutil.rmtree(draft, ignore_errors=True)
+            else:
+                draft.unlink(missing_ok=True)
 
     def read_settings(self) -> dict[str, Any]:
         """Read ``settings.json`` as plain values.
