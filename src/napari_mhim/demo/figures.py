@@ -1,172 +1,224 @@
 """How well a model does on phantom slides, whose lesions are known: slides and patches."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_mhim.mil.evaluate import Interval, evaluate
+from napari_mhim.mil.evaluate import Interval
 from napari_mhim.mil.result import SlideResult, hard_instances
 from napari_mhim.phantom import KINDS, PhantomTruth
 
 RESAMPLES = 2000
-"""Bootstrap samples behind an interval of a mean over slides."""
-WIDTH = 26
+"""Bootstrap samples behind an interval."""
+WIDTH = 30
 """Characters of a column of the report."""
 
 
 @dataclass(frozen=True)
-class Figures:
-    """One model on one set of held-out phantom slides."""
+class Judged:
+    """One model on one slide, held against the truth; NaN where a figure is not defined."""
 
-    slide_auc: Interval
-    """Slides with lesions against slides without."""
-    hard_only_auc: Interval
-    """Slides with hard lesions only against slides without any."""
-    attention_auc: Interval
-    """Lesion patches against the rest of their slide, ranked by attention; mean over slides."""
-    evidence_auc: Interval
-    """The same, ranked by evidence for the class."""
-    hard_evidence_auc: Interval
-    """Hard-lesion patches against lesion-free ones, ranked by evidence; mean over slides."""
-    hard_precision: Interval
-    """Share of the hard patches that lie on a hard lesion; mean over slides that have one."""
-    hard_recall: Interval
-    """Share of a slide's hard-lesion patches that are among its hard patches; mean."""
-    rings_on_negatives: Interval
-    """Hard patches shown on a slide without lesions; mean."""
+    score: float
+    """Probability of tumour."""
+    n_easy: int
+    """Patches on easy lesions."""
+    n_hard: int
+    """Patches on hard lesions."""
+    attention_auc: float
+    """Lesion patches against the others of the slide, by attention."""
+    evidence_auc: float
+    """The same by evidence."""
+    hard_attention_auc: float
+    """Hard-lesion patches against lesion-free ones, by attention."""
+    hard_evidence_auc: float
+    """The same by evidence."""
+    precision: float
+    """Share of the hard patches shown that lie on hard lesions."""
+    recall: float
+    """Share of the patches on hard lesions that are among the hard patches shown."""
+    easy_hidden: float
+    """Share of the patches on easy lesions that the teacher's mask hides."""
+    hard_hidden: float
+    """Share of the patches on hard lesions that it hides."""
+    rings: float
+    """Hard patches shown on a slide without lesions."""
+
+    @property
+    def group(self) -> int:
+        """Give 0 for a slide without lesions, 1 with hard ones only, 2 with easy ones."""
+        return 2 if self.n_easy else int(self.n_hard > 0)
 
 
-LABELS = {
-    "slide_auc": "slide AUC",
-    "hard_only_auc": "  hard lesions only",
-    "attention_auc": "patch AUC, attention",
-    "evidence_auc": "patch AUC, evidence",
-    "hard_evidence_auc": "  hard lesions only",
-    "hard_precision": "hard set, precision",
-    "hard_recall": "hard set, recall",
-    "rings_on_negatives": "rings on a negative",
-}
-
-
-def figures(results: Sequence[SlideResult], truths: Sequence[PhantomTruth]) -> Figures:
-    """Compare one model's results with the truth.
+def judge(result: SlideResult, truth: PhantomTruth) -> Judged:
+    """Hold one result against the truth of its slide.
 
     Parameters
     ----------
-    results : sequence of SlideResult
-        One for each slide, all from the same model.
-    truths : sequence of PhantomTruth
-        The same slides' lesions, in the same order.
+    result : SlideResult
+        What a model saw.
+    truth : PhantomTruth
+        Where the slide's lesions are.
 
     Returns
     -------
-    Figures
-        With intervals over slides and their n.
+    Judged
+        The figures.
     """
-    seen = [
-        _Slide.of(result, truth) for result, truth in zip(results, truths, strict=True)
-    ]
-    lesions = [slide for slide in seen if slide.kinds.any()]
-    hard = [slide for slide in seen if (slide.kinds == KINDS["hard"]).any()]
-    clean = [slide for slide in seen if not slide.kinds.any()]
-    hard_only = [s for s in hard if not (s.kinds == KINDS["easy"]).any()]
-    return Figures(
-        slide_auc=_slide_auc(lesions, clean),
-        hard_only_auc=_slide_auc(hard_only, clean),
-        attention_auc=_mean([s.patch_auc(s.attention) for s in lesions]),
-        evidence_auc=_mean([s.patch_auc(s.evidence) for s in lesions]),
-        hard_evidence_auc=_mean([s.hard_auc(s.evidence) for s in hard]),
-        hard_precision=_mean([s.precision() for s in hard]),
-        hard_recall=_mean([s.recall() for s in hard]),
-        rings_on_negatives=_mean([float(len(s.rings)) for s in clean]),
+    kinds = truth.patch_labels(result.grid)
+    evidence = result.evidence[:, result.target]
+    attention = result.attention.mean(axis=0)
+    clean, easy, hard = kinds == 0, kinds == KINDS["easy"], kinds == KINDS["hard"]
+    shown = hard_instances(result).index
+    right = float(hard[shown].sum())
+    nan = float("nan")
+    return Judged(
+        score=result.score,
+        n_easy=int(easy.sum()),
+        n_hard=int(hard.sum()),
+        attention_auc=rank_auc(attention[~clean], attention[clean]),
+        evidence_auc=rank_auc(evidence[~clean], evidence[clean]),
+        hard_attention_auc=rank_auc(attention[hard], attention[clean]),
+        hard_evidence_auc=rank_auc(evidence[hard], evidence[clean]),
+        # a slide whose hard lesions get no ring at all has missed them: 0, not undefined
+        precision=right / max(len(shown), 1) if hard.any() else nan,
+        recall=right / float(hard.sum()) if hard.any() else nan,
+        easy_hidden=float(result.mask[easy].mean()) if easy.any() else nan,
+        hard_hidden=float(result.mask[hard].mean()) if hard.any() else nan,
+        rings=float(len(shown)) if clean.all() else nan,
     )
 
 
-def report(columns: dict[str, Figures]) -> str:
+def rank_auc(positive: NDArray, negative: NDArray) -> float:
+    """Give the share of (positive, negative) pairs in order, ties half; NaN without pairs."""
+    if not len(positive) or not len(negative):
+        return float("nan")
+    pairs = positive[:, None] - negative[None]
+    return float((pairs > 0).mean() + 0.5 * (pairs == 0).mean())
+
+
+Statistic = Callable[[Sequence[Judged]], float]
+"""One figure of one model on several slides; NaN where it is not defined."""
+
+
+def slide_auc(slides: Sequence[Judged], hard_only: bool = False) -> float:
+    """Rank slides with lesions (or with hard ones only) against slides without.
+
+    Parameters
+    ----------
+    slides : sequence of Judged
+        One model's slides.
+    hard_only : bool
+        Whether slides with easy lesions are left out.
+
+    Returns
+    -------
+    float
+        Area under the ROC curve.
+    """
+    scores = np.array([slide.score for slide in slides])
+    groups = np.array([slide.group for slide in slides])
+    positive = groups == 1 if hard_only else groups > 0
+    return rank_auc(scores[positive], scores[groups == 0])
+
+
+def mean_of(name: str) -> Statistic:
+    """Make the statistic that averages a field of ``Judged`` where it is defined."""
+
+    def mean(slides: Sequence[Judged]) -> float:
+        values = np.array([getattr(slide, name) for slide in slides])
+        values = values[~np.isnan(values)]
+        return float(values.mean()) if len(values) else float("nan")
+
+    return mean
+
+
+STATISTICS: dict[str, Statistic] = {
+    "slide AUC": slide_auc,
+    "slide AUC, hard lesions only": lambda slides: slide_auc(slides, hard_only=True),
+    "patch AUC, attention": mean_of("attention_auc"),
+    "patch AUC, evidence": mean_of("evidence_auc"),
+    "  hard patches, attention": mean_of("hard_attention_auc"),
+    "  hard patches, evidence": mean_of("hard_evidence_auc"),
+    "hard set, precision": mean_of("precision"),
+    "hard set, recall": mean_of("recall"),
+    "mask hides of the easy": mean_of("easy_hidden"),
+    "mask hides of the hard": mean_of("hard_hidden"),
+    "rings on a normal slide": mean_of("rings"),
+}
+"""Figures of the report, in its order; all but the first two are means over slides."""
+
+
+def draw(slides: Sequence[Judged], rng: np.random.Generator) -> NDArray[np.int64]:
+    """Draw slides with replacement, each kind of slide for itself.
+
+    Parameters
+    ----------
+    slides : sequence of Judged
+        What is drawn from.
+    rng : Generator
+        Where chance comes from.
+
+    Returns
+    -------
+    ndarray, shape (len(slides),), int64
+        Positions; as many of each ``group`` as there are.
+    """
+    groups = np.array([slide.group for slide in slides])
+    members = [np.flatnonzero(groups == group) for group in np.unique(groups)]
+    return np.concatenate([rng.choice(found, len(found)) for found in members])
+
+
+def figures(slides: Sequence[Judged]) -> dict[str, Interval]:
+    """Give every statistic of one model with its interval over slides.
+
+    Parameters
+    ----------
+    slides : sequence of Judged
+        One model's held-out slides.
+
+    Returns
+    -------
+    dict of str to Interval
+        By the names of ``STATISTICS``; bootstrap, seeded; n counts the slides.
+    """
+    rng = np.random.default_rng(0)
+    samples = [[slides[i] for i in draw(slides, rng)] for _ in range(RESAMPLES)]
+    found = {}
+    for name, statistic in STATISTICS.items():
+        value = statistic(slides)
+        drawn = np.array([statistic(sample) for sample in samples])
+        low, high = (
+            np.nanquantile(drawn, [0.025, 0.975]) if value == value else (value, value)
+        )
+        reason = "" if value == value else "there is no such slide"
+        found[name] = Interval(value, float(low), float(high), len(slides), reason)
+    return found
+
+
+def report(columns: Mapping[str, Mapping[str, Interval]]) -> str:
     """Lay figures of several models out side by side.
 
     Parameters
     ----------
-    columns : dict of str to Figures
-        Model's name and its figures.
+    columns : mapping of str to mapping
+        Model's name and its :func:`figures`.
 
     Returns
     -------
     str
-        A table of plain text, one line a figure.
+        A table of plain text, one line a figure: value and 95 % interval.
     """
     head = " " * WIDTH + "".join(name.ljust(WIDTH) for name in columns)
     lines = [head.rstrip()]
-    for name, label in LABELS.items():
-        cells = (str(getattr(column, name)).ljust(WIDTH) for column in columns.values())
-        lines.append((label.ljust(WIDTH) + "".join(cells)).rstrip())
+    for name in STATISTICS:
+        cells = [_cell(column[name]).ljust(WIDTH) for column in columns.values()]
+        lines.append((name.ljust(WIDTH) + "".join(cells)).rstrip())
     return "\n".join(lines)
 
 
-@dataclass(frozen=True, eq=False)
-class _Slide:
-    """One slide: score, values per patch and what each patch truly holds."""
-
-    score: float
-    attention: NDArray[np.float32]
-    evidence: NDArray[np.float32]
-    kinds: NDArray[np.int8]
-    rings: NDArray[np.int64]
-
-    @classmethod
-    def of(cls, result: SlideResult, truth: PhantomTruth) -> "_Slide":
-        return cls(
-            score=result.score,
-            attention=result.attention.mean(axis=0),
-            evidence=result.evidence[:, result.target],
-            kinds=truth.patch_labels(result.grid),
-            rings=hard_instances(result).index,
-        )
-
-    def patch_auc(self, values: NDArray[np.float32]) -> float:
-        return _rank_auc(values[self.kinds > 0], values[self.kinds == 0])
-
-    def hard_auc(self, values: NDArray[np.float32]) -> float:
-        return _rank_auc(values[self._is_hard], values[self.kinds == 0])
-
-    def precision(self) -> float:
-        # a slide whose hard lesions get no ring at all has missed them
-        return float(self._is_hard[self.rings].mean()) if len(self.rings) else 0.0
-
-    def recall(self) -> float:
-        return float(self._is_hard[self.rings].sum() / self._is_hard.sum())
-
-    @property
-    def _is_hard(self) -> NDArray[np.bool_]:
-        return np.asarray(self.kinds == KINDS["hard"])
-
-
-def _slide_auc(positive: list[_Slide], negative: list[_Slide]) -> Interval:
-    slides = [*positive, *negative]
-    scores = np.array([slide.score for slide in slides])
-    labels = np.array([1] * len(positive) + [0] * len(negative), np.int64)
-    probabilities = np.stack([1 - scores, scores], axis=1).reshape(-1, 2)
-    return evaluate(labels, probabilities).auc
-
-
-def _rank_auc(positive: NDArray, negative: NDArray) -> float:
-    from sklearn.metrics import roc_auc_score
-
-    if not len(positive) or not len(negative):
-        return float("nan")
-    labels = np.repeat([1, 0], [len(positive), len(negative)])
-    return float(roc_auc_score(labels, np.concatenate([positive, negative])))
-
-
-def _mean(values: list[float]) -> Interval:
-    """Give the mean over slides with its bootstrap interval, seeded."""
-    defined = np.array([value for value in values if not np.isnan(value)])
-    if not len(defined):
-        nan = float("nan")
-        return Interval(nan, nan, nan, 0, "there is no such slide")
-    generator = np.random.default_rng(0)
-    drawn = generator.integers(0, len(defined), (RESAMPLES, len(defined)))
-    low, high = np.quantile(defined[drawn].mean(axis=1), [0.025, 0.975])
-    return Interval(float(defined.mean()), float(low), float(high), len(defined))
+def _cell(found: Interval) -> str:
+    if found.reason:
+        return f"– ({found.reason})"
+    return f"{found.value:.2f} ({found.low:.2f} to {found.high:.2f})"

@@ -9,20 +9,21 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from napari_mhim import pipeline
-from napari_mhim.demo.figures import Figures, figures, report
+from napari_mhim.demo.figures import figures, judge, report
 from napari_mhim.errors import MhimError
 from napari_mhim.export.folder import write_folder
 from napari_mhim.features.config import ExtractConfig
 from napari_mhim.mil.cohort import Cohort, CohortRow
 from napari_mhim.mil.config import TrainConfig
+from napari_mhim.mil.evaluate import Interval
 from napari_mhim.mil.result import SlideResult
 from napari_mhim.mil.train import FitDone
-from napari_mhim.phantom import KINDS, PhantomTruth, read_truth, write_cohort
+from napari_mhim.phantom import DEMO, KINDS, PhantomTruth, read_truth, write_cohort
 from napari_mhim.workspace import Workspace, writing
 
-N_SLIDES = 60
-"""Slides of the demo's cohort."""
-FEATURES = ExtractConfig(encoder="texture", mpp=1.0, patch_model_px=128)
+FEATURES = ExtractConfig(
+    encoder=DEMO.encoder, mpp=DEMO.mpp, patch_model_px=DEMO.patch_model_px
+)
 """How the demo cuts and encodes its slides."""
 TRAINING = TrainConfig(epochs=60)
 """How the demo trains."""
@@ -55,7 +56,7 @@ class DemoDone:
     """Figures on held-out slides, for the terminal."""
 
 
-def run(folder: str, seed: int = 0, n_slides: int = N_SLIDES) -> Iterator[object]:
+def run(folder: str, seed: int = 0, n_slides: int = DEMO.n_slides) -> Iterator[object]:
     """Make slides, extract features, train, and predict the held-out slides.
 
     What lies in the folder from an earlier run with the same settings is used again.
@@ -171,7 +172,7 @@ def _finish(
     }
     columns = {
         name: figures(
-            [SlideResult.load(path) for path in found.values()], list(truths.values())
+            [judge(SlideResult.load(path), truths[s]) for s, path in found.items()]
         )
         for name, found in paths.items()
     }
@@ -202,18 +203,23 @@ def _first_with_both(truths: dict[str, PhantomTruth]) -> str:
     raise MhimError("no held-out slide has both kinds of lesion; take another seed")
 
 
-def _write_figures(path: Path, columns: dict[str, Figures], seed: int) -> None:
-    plain = {name: asdict(column) for name, column in columns.items()}
+def _write_figures(
+    path: Path, columns: dict[str, dict[str, Interval]], seed: int
+) -> None:
+    plain = {
+        model: {name: asdict(interval) for name, interval in column.items()}
+        for model, column in columns.items()
+    }
     with writing(path) as part:
         part.write_text(json.dumps({"seed": seed, **plain}, indent=2), encoding="utf-8")
 
 
 def _text(
-    columns: dict[str, Figures], truths: dict[str, PhantomTruth], seed: int
+    columns: dict[str, dict[str, Interval]], truths: dict[str, PhantomTruth], seed: int
 ) -> str:
     positive = sum(any(truth.polygons.values()) for truth in truths.values())
     head = (
         f"Held-out slides: {len(truths)}, {positive} with lesions; seed {seed}; "
-        "figure (95 % interval, n)"
+        "figure (95 % interval over slides)"
     )
     return f"\n{head}\n{report(columns)}\n{CAVEAT}"

@@ -59,8 +59,9 @@ def write_heatmap(
     name = result.classes[result.target]
     axes.set_title(f"{result.slide}: {name} {result.score:.2f} (model score, 0 to 1)")
     axes.text(0.5, -0.01, NOTICE, transform=axes.transAxes, ha="center", va="top")
+    FigureCanvasAgg(figure)
     with writing(path) as part:
-        FigureCanvasAgg(figure).print_png(str(part))
+        figure.savefig(part, format="png")
 
 
 def _draw_evidence(result: SlideResult, axes: "Axes") -> None:
