@@ -164,6 +164,24 @@ def test_no_weights_and_no_network_names_the_file_expected(
         build_encoder(name)
 
 
+# squeezenet
+
+
+def test_squeezenet_is_a_tenth_of_its_pooled_features(tmp_path) -> None:
+    path = squeezenet_file(tmp_path)
+    net = torchvision.models.squeezenet1_0(weights=None)
+    net.load_state_dict(torch.load(path, weights_only=True))
+    batch = patches(2, 96, 64)
+    x = batch.permute(0, 3, 1, 2) / 255
+    x = torchvision.transforms.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])(
+        x
+    )
+    with torch.no_grad():
+        wanted = net.features(x).mean((2, 3)) / 10
+    encoder = build_encoder("squeezenet", weights=path)
+    torch.testing.assert_close(encoder(batch), wanted, rtol=1e-4, atol=1e-4)
+
+
 # timm and the hub
 
 
@@ -354,4 +372,4 @@ def test_real_squeezenet_tells_tissue_from_glass(test_data) -> None:
     assert encoder.dim == 512
     pink = patches(8, 224, 224, seed=1)
     glass = torch.full((1, 224, 224, 3), 240, dtype=torch.uint8)
-    assert (encoder(pink) - encoder(glass)).norm(dim=1).min() > 5
+    assert (encoder(pink) - encoder(glass)).norm(dim=1).min() > 0.5

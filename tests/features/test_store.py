@@ -340,6 +340,7 @@ def test_features_of_another_encoder_name_both(written) -> None:
 def test_another_cut_is_refused(written, cut) -> None:
     with FeatureStore.open(written) as store:
         store.check(grid=GridConfig(0.5, 256, 0.5, 0.25))
+        store.check(grid=GridConfig(0.5000000001, 256, 0.5, 0.1 + 0.15))
         with pytest.raises(FeatureMismatchError, match=r"patches of 256 px at 0\.5"):
             store.check(grid=cut)
 

@@ -41,6 +41,9 @@ class NetworkEncoder:
         Height and width that every patch is brought to; None takes patches as they are.
     interpolation : str
         How, ``"bilinear"`` or ``"bicubic"``.
+    scale : float
+        What the network's vectors are multiplied by. Models are trained with learning
+        rates that suit numbers of about 1, and some networks give tens.
     """
 
     def __init__(
@@ -55,8 +58,9 @@ class NetworkEncoder:
         std: Sequence[float] = IMAGENET_STD,
         input_px: tuple[int, int] | None = None,
         interpolation: str = "bilinear",
+        scale: float = 1.0,
     ) -> None:
-        preparation = (tuple(mean), tuple(std), input_px, interpolation)
+        preparation = (tuple(mean), tuple(std), input_px, interpolation, scale)
         self.name = name
         self.id = f"{name}#{digest(net.state_dict(), repr(preparation))}"
         self.mpp = mpp
@@ -67,6 +71,7 @@ class NetworkEncoder:
         self._std = torch.tensor(std, device=device).view(1, 3, 1, 1) * 255
         self._input_px = input_px
         self._interpolation = interpolation
+        self._scale = scale
         # what a network calls its width is not always the length of what it gives
         grey = torch.full(
             (1, patch_model_px, patch_model_px, 3), 128, dtype=torch.uint8
@@ -115,7 +120,7 @@ class NetworkEncoder:
                 f"encoder {self.name!r} gives values of shape {tuple(vectors.shape[1:])} "
                 "for a patch and not one vector; choose a model that pools"
             )
-        return vectors.float()
+        return vectors.float() * self._scale
 
 
 def digest(state: Mapping[str, Tensor], preparation: str = "") -> str:

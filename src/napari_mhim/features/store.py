@@ -6,6 +6,7 @@ named ``mhim_*``, with the dataset ``mhim_grid`` (row, col): nothing in them is 
 and lengths are (y, x). Imports without torch.
 """
 
+from dataclasses import astuple
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
@@ -291,7 +292,8 @@ class FeatureStore:
             self._refuse(f"encoder {self.encoder_id!r}", f"encoder {encoder_id!r}")
         ours, meta = self.grid, self.meta
         cut = GridConfig(ours.mpp, ours.patch_model_px, meta.overlap, meta.min_tissue)
-        if grid is not None and grid != cut:
+        # a setting may come back from a file or a sum: 0.3 as 0.30000000000000004
+        if grid is not None and not np.allclose(astuple(cut), astuple(grid), 1e-6):
             self._refuse(_cut(cut), _cut(grid))
         if slide_mpp is not None and not np.allclose(slide_mpp, self.slide_mpp, 1e-6):
             self._refuse(

@@ -3,6 +3,8 @@
 Small enough for a laptop without a GPU, and a real encoder where a download is none.
 Iandola et al., "SqueezeNet: AlexNet-level accuracy with 50x fewer parameters",
 arXiv:1602.07360; its classifier is left out and the last feature map pooled.
+The map's numbers run to tens (on breast tissue 10 on the average, deviation 14), and a
+gated attention saturates on them: a tenth of them is given.
 """
 
 import torchvision
@@ -16,6 +18,9 @@ MPP = 0.5
 """20-fold."""
 PATCH_MODEL_PX = 224
 """As on ImageNet; the network takes patches as they are."""
+
+SCALE = 0.1
+"""What the pooled features are multiplied by."""
 
 
 def build(device: str, weights: str = "") -> Encoder:
@@ -45,5 +50,10 @@ def build(device: str, weights: str = "") -> Encoder:
     state, source = torchvision_weights("squeezenet", hub, weights)
     load_strictly(net, state, "squeezenet", source, ("classifier.",))
     return NetworkEncoder(
-        net, "squeezenet", device, mpp=MPP, patch_model_px=PATCH_MODEL_PX
+        net,
+        "squeezenet",
+        device,
+        mpp=MPP,
+        patch_model_px=PATCH_MODEL_PX,
+        scale=SCALE,
     )
