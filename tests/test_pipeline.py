@@ -19,7 +19,9 @@ from napari_mhim.errors import (
 from napari_mhim.events import Progress
 from napari_mhim.features.config import ExtractConfig
 from napari_mhim.features.extract import ExtractDone
+from napari_mhim.mil.config import TrainConfig
 from napari_mhim.mil.result import SlideResult
+from napari_mhim.mil.train import FitDone
 from napari_mhim.pipeline import PredictDone, SlideFailed
 from napari_mhim.slide.write import write_pyramid
 
@@ -156,3 +158,32 @@ def test_the_command_line_predicts_like_the_window(small_run, tmp_path: Path) ->
 def _blank(path: Path, mpp: tuple[float, float] | None) -> str:
     write_pyramid(path, np.full((1200, 1500, 3), 240, np.uint8), mpp=mpp)
     return str(path)
+
+
+def test_a_slide_without_path_and_features_is_named(tmp_path: Path) -> None:
+    table = tmp_path / "cohort.csv"
+    table.write_text("slide,label\nlost,tumour\nfound,normal\n")
+    events = pipeline.train(
+        str(tmp_path),
+        str(table),
+        TrainConfig(),
+        ExtractConfig(mpp=0.5, patch_model_px=64),
+    )
+    with pytest.raises(CohortError, match=r"2 of 2 slides have neither a path"):
+        list(events)
+
+
+def test_features_are_enough_where_the_table_has_no_path(small_run, tmp_path) -> None:
+    rows = (Path(small_run.workspace) / "cohort.csv").read_text().splitlines()
+    cells = [row.split(",") for row in rows]
+    kept = [i for i, name in enumerate(cells[0]) if name != "path"]
+    table = tmp_path / "cohort.csv"
+    table.write_text("\n".join(",".join(row[i] for i in kept) for row in cells))
+    events = pipeline.train(
+        small_run.workspace,
+        str(table),
+        TrainConfig(epochs=1, recipe="plain", device="cpu", threads=1),
+        ExtractConfig(mpp=1.0, patch_model_px=64, device="cpu"),
+        "without-paths",
+    )
+    assert isinstance(list(events)[-1], FitDone)

@@ -230,7 +230,8 @@ def train(
 
     place = Workspace(Path(workspace))
     table = Cohort.read(cohort)
-    slides = [str(row.path) for row in table.rows]
+    _refuse_unknown(place, table, extract_config)
+    slides = [row.path for row in table.rows if row.path]
     for event in extract_slides(slides, workspace, extract_config):
         if isinstance(event, SlideFailed):
             raise CohortError(f"slide {event.slide!r} cannot be used: {event.reason}")
@@ -386,10 +387,25 @@ def _bags(place: Workspace, table: "Cohort", config: ExtractConfig) -> dict[str,
 
     return {
         row.slide: read_bag(
-            features_path(place, str(row.path), config), row, table.classes
+            features_path(place, row.path or row.slide, config), row, table.classes
         )
         for row in table.rows
     }
+
+
+def _refuse_unknown(place: Workspace, table: "Cohort", config: ExtractConfig) -> None:
+    """A slide is known by its path, or by features that lie in the workspace."""
+    unknown = [
+        row.slide
+        for row in table.rows
+        if not row.path and not features_path(place, row.slide, config).is_file()
+    ]
+    if unknown:
+        named = ", ".join(unknown[:3]) + (" and more" if len(unknown) > 3 else "")
+        raise CohortError(
+            f"{len(unknown)} of {len(table.rows)} slides have neither a path in the "
+            f"table nor features in {str(place.root)!r} ({named}); add a column 'path'"
+        )
 
 
 def _refuse_twins(slides: Sequence[str]) -> None:

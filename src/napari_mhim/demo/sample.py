@@ -63,10 +63,10 @@ def write_samples(demo: Path, folder: Path = FOLDER) -> list[Path]:
         If no held-out slide fits one of the rules.
     """
     place = Workspace(demo)
-    rows = sorted(Cohort.read(place.cohort_path).with_role("test"))
+    held_out = Cohort.read(place.cohort_path).with_role("test")
+    rows = sorted(held_out, key=lambda row: row.slide)
     mhim, baseline = (
-        Bundle.open(place.run_dir(RUN) / part)
-        for part in ("bundle", "baseline/bundle")
+        Bundle.open(place.run_dir(RUN) / part) for part in ("bundle", "baseline/bundle")
     )
     chosen: dict[str, str] = {}
     for row in rows:
