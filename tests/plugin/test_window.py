@@ -124,7 +124,9 @@ def test_rings_are_hollow_and_round_their_patch(dock, viewer) -> None:
     at = np.array(hard.data_to_world(hard.data[0]))
     radius = hard.size[0] / 2 * np.mean(made.MPP)
     middle = picture.around(at, 2).mean()
-    edge = min(picture.around(at - [0, radius * f], 2).min() for f in (0.88, 0.92, 0.96))
+    edge = min(
+        picture.around(at - [0, radius * f], 2).min() for f in (0.88, 0.92, 0.96)
+    )
     assert middle > 120
     assert edge < 60
 
@@ -202,7 +204,9 @@ def test_keys_of_the_viewer_do_what_the_dock_lists(dock, viewer, qtbot) -> None:
     viewer.window.activate()
     settle()
     target = next(
-        w for w in QApplication.allWidgets() if type(w).__name__ == "CanvasBackendDesktop"
+        w
+        for w in QApplication.allWidgets()
+        if type(w).__name__ == "CanvasBackendDesktop"
     )
     target.setFocus()
     QTest.keyClick(target, Qt.Key.Key_N)
@@ -319,9 +323,7 @@ def test_a_run_is_cancelled_from_the_job_bar(viewer, small_run, qtbot) -> None:
     assert "Cancelled" in dock.message.text.text()
 
 
-def test_the_windows_process_never_imports_torch(
-    small_run, tmp_path: Path
-) -> None:
+def test_the_windows_process_never_imports_torch(small_run, tmp_path: Path) -> None:
     program = f"""
 import sys, time
 import napari

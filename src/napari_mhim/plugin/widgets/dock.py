@@ -1,6 +1,5 @@
 """The one dock: header, tabs, messages and the job bar; a tab is a file of its own."""
 
-from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from napari_mhim.plugin.open_slides import what
 from napari_mhim.plugin.overlays import LayerTuple
 from napari_mhim.plugin.runs import Runs
 from napari_mhim.plugin.state.desk import DeskState
+from napari_mhim.plugin.widgets import keys
 from napari_mhim.plugin.widgets.analyse import AnalyseTab
 from napari_mhim.plugin.widgets.header import Header, JobBar, Message
 from napari_mhim.plugin.widgets.review import ReviewTab
@@ -62,6 +62,11 @@ class MhimDock(QWidget):  # type: ignore[misc]
         hint.setWidth(_WIDTH)
         return hint
 
+    def showEvent(self, event: Any) -> None:
+        """Watch the window the dock is in, which is another one when it floats."""
+        self.window().installEventFilter(self._alt_h)
+        super().showEvent(event)
+
     def open_slide(self, path: str) -> None:
         """Open a slide in place of the one on screen; an error is shown in the dock.
 
@@ -107,7 +112,10 @@ class MhimDock(QWidget):  # type: ignore[misc]
         self.runs.noted.connect(self.message.note)
         self.state.events.result.connect(self._on_result)
         self.state.events.slide.connect(self._recall_mpp, max_args=0)
-        bound = _bind_keys(viewer, self.canvas, self.review)
+        bound = keys.bind(
+            viewer, self.canvas, self.review.next.click, self.review.previous.click
+        )
+        self._alt_h = keys.HelpKeepsOff(self)
         # the slot must not belong to the dock: it runs when the dock is half gone
         self.destroyed.connect(
             partial(_clean_up, viewer, self.canvas, self.runs, self.review, bound)
@@ -140,38 +148,10 @@ class MhimDock(QWidget):  # type: ignore[misc]
             self.canvas.set_mpp(known)
 
 
-def _bind_keys(viewer: Any, canvas: Canvas, review: ReviewTab) -> list[str]:
-    """Bind the keys the dock lists; each says in napari's list what it does."""
-
-    def next_patch(viewer: Any) -> None:
-        """Fly to the next hard patch."""
-        review.next.click()
-
-    def previous_patch(viewer: Any) -> None:
-        """Fly to the hard patch before."""
-        review.previous.click()
-
-    def overlays_off(viewer: Any) -> Iterator[None]:
-        """Hide the overlays while the key is held."""
-        canvas.hold_overlays_off()
-        yield
-        canvas.let_overlays_back()
-
-    keys: dict[str, Callable[[Any], Any]] = {
-        "N": next_patch,
-        "Shift-N": previous_patch,
-        "Alt-H": overlays_off,
-    }
-    for key, act in keys.items():
-        viewer.bind_key(key, act, overwrite=True)
-    return list(keys)
-
-
 def _clean_up(
-    viewer: Any, canvas: Canvas, runs: Runs, review: ReviewTab, keys: list[str]
+    viewer: Any, canvas: Canvas, runs: Runs, review: ReviewTab, bound: list[str]
 ) -> None:
-    for key in keys:
-        viewer.bind_key(key, None)
+    keys.unbind(viewer, bound)
     runs.stop_all()
     review.release()
     canvas.release()
