@@ -30,7 +30,12 @@ def test_tifffile_reads_back_what_was_written(tmp_path):
 
 def test_openslide_reads_the_same_pixels_and_both_scales(synthetic_slide):
     with openslide.OpenSlide(synthetic_slide.path) as slide:
-        assert slide.level_dimensions == ((2070, 1310), (1035, 655), (518, 328))
+        assert slide.level_dimensions == (
+            (2070, 1310),
+            (1035, 655),
+            (518, 328),
+            (259, 164),
+        )
         assert float(slide.properties["openslide.mpp-y"]) == pytest.approx(0.5)
         assert float(slide.properties["openslide.mpp-x"]) == pytest.approx(0.4)
         theirs = np.asarray(slide.read_region((900, 300), 0, (700, 600)))[..., :3]
@@ -146,7 +151,8 @@ def test_an_error_on_the_way_leaves_the_older_file(tmp_path):
     assert path.read_text() == "older"
 
 
-def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path):
-    (tmp_path / "file").write_text("")
+def test_a_path_that_is_a_folder_is_one_sentence(tmp_path):
+    (tmp_path / "a.tiff").mkdir()
     with pytest.raises(WorkspaceError, match="cannot be written"):
-        write_pyramid(tmp_path / "file" / "a.tiff", smooth(40, 50), None)
+        write_pyramid(tmp_path / "a.tiff", smooth(40, 50), None)
+    assert [item.name for item in tmp_path.iterdir()] == ["a.tiff"]

@@ -235,7 +235,7 @@ def _density_limit(density: Floats, counts: Mask) -> float:
     between = float(threshold_otsu(np.minimum(values, 0.4)))
     low = values[values <= np.median(values)]
     noise = float(np.median(low) + 6 * 1.4826 * np.median(np.abs(low - np.median(low))))
-    return float(np.clip(between * 0.6, np.clip(noise, 0.03, 0.06), 0.12))
+    return float(np.clip(between * 0.6, np.clip(noise, 0.03, 0.06), 0.07))
 
 
 def _glowing(picture: NDArray[np.uint8]) -> Mask:

@@ -153,7 +153,7 @@ def _size(page: "TiffPage") -> tuple[int, int]:
 
 def _is_reduction(page: "TiffPage", main: "TiffPage") -> bool:
     (height, width), (tall, wide) = _size(page), _size(main)
-    if height >= tall or width >= wide or min(height, width) < 1:
+    if height > tall or width > wide or (height, width) == (tall, wide):
         return False
     if page.samplesperpixel != main.samplesperpixel or page.dtype != main.dtype:
         return False
