@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_mhim.errors import ConfigError
+from napari_mhim.errors import ConfigError, WorkspaceError
 from napari_mhim.events import Progress
 from napari_mhim.phantom.config import PhantomConfig
 from napari_mhim.phantom.write import is_written, write_phantom
-from napari_mhim.workspace import writing
+from napari_mhim.workspace import why_unwritable, writing
 
 ROLES = ("train", "val", "test")
 COLUMNS = ("slide", "path", "label", "patient", "role")
@@ -162,6 +162,7 @@ def write_cohort(
     config = config or CohortConfig()
     folder = Path(folder)
     plan = cohort_plan(n_slides, seed, config)
+    _make_folder(folder / "slides")
     with ThreadPoolExecutor(config.threads) as threads:
         waiting = [threads.submit(_write_slide, folder, slide) for slide in plan]
         try:
@@ -198,6 +199,13 @@ def _patients(n_slides: int, rng: np.random.Generator) -> list[int]:
 
 def _slide_path(slide: CohortSlide) -> str:
     return f"slides/{slide.name}.tif"
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as err:
+        raise WorkspaceError(why_unwritable(folder, err)) from err
 
 
 def _write_slide(folder: Path, slide: CohortSlide) -> None:

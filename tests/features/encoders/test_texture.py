@@ -54,8 +54,8 @@ def test_noise_of_any_size_gives_finite_numbers(encoder) -> None:
 
 def test_a_patch_does_not_depend_on_its_batch(encoder, patches) -> None:
     together = encoder(patches)
-    alone = torch.cat([encoder(patch[None]) for patch in patches])
-    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-4)
+    alone = torch.cat([encoder(patch[None]) for patch in patches[::7]])
+    torch.testing.assert_close(together[::7], alone, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(encoder(patches.flip(0)).flip(0), together)
 
 
@@ -124,11 +124,11 @@ def test_lesions_are_told_from_the_rest_by_a_line(encoder) -> None:
     from napari_mhim.slide.tiling import GridConfig, patch_grid
 
     rows: dict[bool, list] = {True: [], False: []}
-    for seed in range(4):
+    for seed in range(3):
         made = render(PhantomConfig((1536, 1792), easy=True, hard=True, seed=seed))
         grid = patch_grid(made.truth.shape, made.truth.mpp, None, GridConfig(0.5, 128))
         features = encoder(cut(made, 128)).numpy()
-        rows[seed == 3].append((features, made.truth.patch_labels(grid) > 0))
+        rows[seed == 2].append((features, made.truth.patch_labels(grid) > 0))
     x, y = (np.concatenate(column) for column in zip(*rows[False], strict=True))
     model = LogisticRegression(C=0.05, max_iter=500).fit(x, y)
     x, y = rows[True][0]
