@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from itertools import pairwise
 
 import dask
 import numpy as np
@@ -77,7 +78,7 @@ def test_a_pyramid_halves_down_to_a_small_level(height, width):
     native = NativeLevel((height, width), (256, 256), lambda *_: None)
     levels = [level for level, _ in pyramid([native], TileCache(1), 0, set())]
     assert max(levels[-1].shape) <= 1024
-    for fine, coarse in zip(levels, levels[1:], strict=False):
+    for fine, coarse in pairwise(levels):
         assert max(fine.shape) > 1024
         assert coarse.shape == tuple(-(-n // 2) for n in fine.shape)
 
@@ -186,16 +187,18 @@ def test_a_closed_slide_says_so_and_can_be_closed_again(synthetic_slide):
         level[:10, :10].compute()
 
 
-@pytest.mark.parametrize("arguments", [(0, 0, 9, 9, 99), (0, 0, 9, 9, -1), (0, 0, -9, 9, 0)])
+@pytest.mark.parametrize(
+    "arguments", [(0, 0, 9, 9, 99), (0, 0, 9, 9, -1), (0, 0, -9, 9, 0)]
+)
 def test_a_region_that_cannot_be_is_refused(synthetic_slide, arguments):
     with open_slide(synthetic_slide.path) as slide, pytest.raises(SlideError):
         slide.read_region(*arguments)
 
 
 def test_an_unknown_picture_names_those_there_are(synthetic_slide):
-    with open_slide(synthetic_slide.path) as slide:
-        with pytest.raises(SlideError, match="there are: none"):
-            slide.associated_image("label")
+    none = pytest.raises(SlideError, match="there are: none")
+    with open_slide(synthetic_slide.path) as slide, none:
+        slide.associated_image("label")
 
 
 def test_the_name_is_the_file_name_without_its_suffix(synthetic_slide):
@@ -219,7 +222,11 @@ def test_the_fingerprint_sees_start_end_and_length(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "reason"),
-    [(b"", "empty"), (b"hello, I am text", "tiff: .*openslide: "), (b"II*\0", "cut short")],
+    [
+        (b"", "empty"),
+        (b"hello, I am text", "tiff: .*openslide: "),
+        (b"II*\0", "cut short"),
+    ],
 )
 def test_what_is_no_slide_is_refused_in_one_sentence(tmp_path, content, reason):
     path = tmp_path / "a.svs"

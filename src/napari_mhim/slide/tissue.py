@@ -29,6 +29,8 @@ _GLASS_CHROMA = 0.12
 _PLAIN_GLASS = 240.0
 # blurred rim of a pen's stroke, as a share of the picture's long side
 _RIM_SHARE = 0.004
+# how far glowing nuclei lie apart, as a share of the picture's long side
+_JOIN_SHARE = 0.003
 
 
 @dataclass(frozen=True)
@@ -209,7 +211,7 @@ def pen(density: Floats) -> Mask:
     black = (least > 0.9) & (most - least < 0.25 * most)
     strokes = _large(cold | warm | black, 12)
     # the blurred rim of a stroke has the colours of tissue: as wide as it can be
-    return _grown(strokes, max(2, round(_RIM_SHARE * max(density.shape))))
+    return _grown(strokes, max(6, round(_RIM_SHARE * max(density.shape))))
 
 
 def _glass(colours: Floats) -> Floats:
@@ -241,7 +243,9 @@ def _density_limit(density: Floats, counts: Mask) -> float:
 def _glowing(picture: NDArray[np.uint8]) -> Mask:
     from skimage.filters import threshold_triangle
 
-    signal = _smoothed(picture.max(axis=2).astype(np.float32), sigma=5)
+    # wide enough to join the nuclei of one piece of tissue
+    width = _JOIN_SHARE * max(picture.shape)
+    signal = _smoothed(picture.max(axis=2).astype(np.float32), width)
     ground = float(np.percentile(signal, 20))
     spread = float(np.median(np.abs(signal[signal <= np.median(signal)] - ground)))
     limit = max(float(threshold_triangle(signal)), ground + 6 * spread, ground + 3)

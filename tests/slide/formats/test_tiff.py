@@ -64,7 +64,9 @@ def test_planes_kept_apart_are_put_together(tmp_path):
         np.testing.assert_array_equal(slide.levels[0].compute(), IMAGE)
 
 
-@pytest.mark.parametrize(("photometric", "wanted"), [("minisblack", 0), ("miniswhite", 255)])
+@pytest.mark.parametrize(
+    ("photometric", "wanted"), [("minisblack", 0), ("miniswhite", 255)]
+)
 def test_grey_becomes_three_equal_colours(tmp_path, photometric, wanted):
     path = tmp_path / "a.tiff"
     tifffile.imwrite(path, IMAGE[..., 0], photometric=photometric, tile=(64, 64))
@@ -191,7 +193,9 @@ def test_resolution_tags_keep_their_axes(tmp_path):
     [(72, "INCH", "72 dots an inch"), (2_004_008, "CENTIMETER", "0.00499"),
      (1, "NONE", "no unit"), (96, "INCH", "96 dots an inch")],
 )  # fmt: skip
-def test_a_scale_no_microscope_has_is_none_with_the_reason(tmp_path, per_unit, unit, reason):
+def test_a_scale_no_microscope_has_is_none_with_the_reason(
+    tmp_path, per_unit, unit, reason
+):
     path = tmp_path / "a.tiff"
     write_pages(path, [IMAGE], resolution=(per_unit, per_unit), resolutionunit=unit)
     with open_slide(path) as slide:
