@@ -1,6 +1,7 @@
 """Made weights: small networks with random weights, saved as users have them."""
 
 import json
+from functools import cache
 from pathlib import Path
 
 import timm
@@ -14,9 +15,7 @@ TINY = "test_vit"
 
 def resnet50_file(folder: Path, **changes: object) -> str:
     """Save a whole ResNet-50, classifier included, as torchvision does."""
-    torch.manual_seed(0)
-    state = torchvision.models.resnet50(weights=None).state_dict()
-    return _saved({**state, **changes}, folder / "resnet50.pth")
+    return _saved({**_resnet50_state(), **changes}, folder / "resnet50.pth")
 
 
 def squeezenet_file(folder: Path) -> str:
@@ -53,6 +52,12 @@ def tiny_folder(folder: Path, **config: object) -> str:
     }
     (folder / "config.json").write_text(json.dumps(text), encoding="utf-8")
     return str(folder)
+
+
+@cache
+def _resnet50_state() -> dict[str, torch.Tensor]:
+    torch.manual_seed(0)
+    return torchvision.models.resnet50(weights=None).state_dict()
 
 
 def _saved(state: object, path: Path) -> str:
