@@ -234,6 +234,16 @@ def test_without_validation_nothing_is_chosen(tmp_path: Path) -> None:
     assert "train slides" in config.evidence_limits_from
 
 
+def test_validation_without_a_class_is_told(tmp_path: Path) -> None:
+    bags = make_bags(6)
+    config = small_config(recipe="plain", recipe_options={})
+    events = list(fit(bags[:4], bags[5:], CLASSES, config, tmp_path / "run"))
+    assert "No validation slide is of class 'normal'" in events[0].text
+    saved = Bundle.open(events[-1].bundle_path).config
+    assert (saved.cutoff, saved.metrics["auc"]["value"]) == (None, None)
+    assert saved.metrics["auc"]["reason"] == "a class has no slide"
+
+
 def test_three_classes_train(tmp_path: Path) -> None:
     bags = [replace(make_bag(i, i % 2), label=i % 3) for i in range(12)]
     classes = ("normal", "itc", "macro")

@@ -114,16 +114,27 @@ def fit(
     if watch is not None:
         _check_alike([data.bags["train"][0], watch])
     config = run.begin(config, data.cohort)
-    if not val_bags:
-        yield Note(
-            "No validation slides: the last epoch is kept and no cut-off is chosen."
-        )
+    if caution := _caution(data):
+        yield Note(caution)
     if run.bundle_path.is_dir():
         yield Note(f"Run {run.path.name!r} was done already.")
     else:
         torch.set_num_threads(config.threads)
         yield from _stages(run, config, data, watch)
     yield _done(run)
+
+
+def _caution(data: Data) -> str:
+    there = set(data.labels["val"])
+    if not there:
+        return "No validation slides: the last epoch is kept and no cut-off is chosen."
+    if missing := set(range(len(data.cohort.classes))) - there:
+        name = data.cohort.classes[min(missing)]
+        return (
+            f"No validation slide is of class {name!r}: the loss alone chooses the "
+            "epoch, and AUC is not defined."
+        )
+    return ""
 
 
 def _stages(
