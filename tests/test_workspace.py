@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from napari_mhim.errors import WorkspaceError
+from napari_mhim.errors import SlideError, WorkspaceError
 from napari_mhim.workspace import Workspace, safe, writing
 
 
@@ -50,3 +50,14 @@ def test_things_of_one_kind_lie_together(tmp_path: Path) -> None:
     assert place.result_path("model", "case").parent == tmp_path / "results" / "model"
     features = place.features_dir("timm_hub:a/b", 0.5, 224)
     assert features == tmp_path / "features" / "timm_hub-a-b_0.5um_224px"
+
+
+def test_a_parent_that_is_a_file_is_told(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file")
+    with pytest.raises(WorkspaceError, match="cannot be written"):
+        _write_half(tmp_path / "taken" / "file.txt", AssertionError())
+
+
+def test_a_reading_error_is_not_called_a_writing_error(tmp_path: Path) -> None:
+    with pytest.raises(SlideError, match="gone"):
+        _write_half(tmp_path / "file.txt", SlideError("the slide is gone"))

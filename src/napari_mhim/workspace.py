@@ -13,11 +13,11 @@ read-only::
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from napari_mhim.errors import WorkspaceError
+from napari_mhim.errors import MhimError, WorkspaceError
 
 
 @dataclass(frozen=True)
@@ -110,12 +110,14 @@ def writing(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield part
         os.replace(part, path)
+    except MhimError:
+        raise  # also one of ours that is an OSError, such as a slide that cannot be read
     except OSError as err:
-        if isinstance(err, WorkspaceError):
-            raise
         raise WorkspaceError(why_unwritable(path, err)) from err
     finally:
-        part.unlink(missing_ok=True)
+        # a parent that is a file, or a share that is gone, must not hide the reason
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
 def why_unwritable(path: Path, err: OSError) -> str:

@@ -132,3 +132,9 @@ def test_a_scale_no_microscope_has_is_refused(override):
 def test_a_grid_that_cannot_be_is_refused(options):
     with pytest.raises(ConfigError):
         GridConfig(**options)
+
+
+def test_an_absurd_grid_is_refused_before_it_is_made() -> None:
+    config = GridConfig(mpp=0.02, patch_model_px=1, overlap=0.9)
+    with pytest.raises(ConfigError, match="take larger patches"):
+        patch_grid((100_000, 100_000), (0.5, 0.5), None, config)

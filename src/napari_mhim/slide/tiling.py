@@ -11,6 +11,10 @@ from napari_mhim.slide.slide import Slide
 from napari_mhim.slide.tissue import TissueMask
 
 
+MOST_CELLS = 50_000_000
+"""Cells a grid may have: more is a slip of the settings, not a slide."""
+
+
 @dataclass(frozen=True)
 class GridConfig:
     """How a slide is cut into patches."""
@@ -117,12 +121,19 @@ def patch_grid(
     ------
     NoTissueError
         If no cell holds enough tissue.
+    ConfigError
+        If the grid would have more than ``MOST_CELLS`` cells.
     """
     patch_px = config.patch_model_px * config.mpp / np.asarray(mpp, np.float64)
     stride_px = patch_px * (1 - config.overlap)
     # a slide of 2.0000001 strides has no third row: the rest is rounding
     steps = np.ceil((np.asarray(slide_shape) - patch_px) / stride_px - 1e-6)
     rows, cols = (int(n) + 1 for n in np.maximum(steps, 0))
+    if rows * cols > MOST_CELLS:
+        raise ConfigError(
+            f"a grid of {rows} x {cols} patches is more than {MOST_CELLS:,}; take larger "
+            "patches, a coarser scale or less overlap"
+        )
     if tissue is None:
         used = np.ones((rows, cols), bool)
     else:
