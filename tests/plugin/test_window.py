@@ -338,7 +338,9 @@ def test_open_sample_shows_slide_result_and_dock(
         assert len(viewer.layers) == 6
 
 
-def test_pictures_of_the_first_screen_and_the_tour(dock, viewer, tmp_path: Path) -> None:
+def test_pictures_of_the_first_screen_and_the_tour(
+    dock, viewer, tmp_path: Path
+) -> None:
     pictures = show.screenshots(viewer, dock, tmp_path / "pictures")
     assert [path.name for path in pictures] == [
         "screen-0-first.png",
@@ -374,3 +376,13 @@ viewer.close()
         timeout=300,
     )
     assert done.returncode == 0, done.stderr[-3000:]
+
+
+def test_a_device_that_is_not_there_is_told(viewer, qtbot) -> None:
+    dock = show.open_dock(viewer)
+    # no computer has both
+    absent = "mps" if sys.platform != "darwin" else "cuda"
+    dock.analyse.device.setCurrentIndex(dock.analyse.device.findData(absent))
+    qtbot.waitUntil(lambda: bool(dock.state.problem), timeout=60_000)
+    assert f"'{absent}' is not on this computer" in dock.message.text.text()
+    assert dock.header.device.text() == f"no {absent} here"

@@ -37,7 +37,7 @@ SLIDE, EVIDENCE, ATTENTION, HIDDEN, TRUTH, HARD = (
 """What a layer of ours can be, bottom to top: ``metadata["napari_mhim"]["part"]``."""
 MAX_RINGS = 20
 """At most so many hard patches are ringed."""
-_RING_PATCHES = 1.3  # ring's diameter in patches: around the patch, not on it
+_RING_PATCHES = 1.0  # ring's diameter in patches: rings of neighbours only touch
 _MIN_RING_SCREEN_PX = 13
 _DASHES = 9  # dashes along one outline: small lesions are seen from afar
 
@@ -289,7 +289,7 @@ def hard_layer(
         "symbol": "disc",
         "face_color": "transparent",
         "border_color": RING_COLOUR,
-        "border_width": 0.09,
+        "border_width": 0.1,
         "size": float(result.grid.patch_px.mean()) * _RING_PATCHES,
         "canvas_size_limits": (_MIN_RING_SCREEN_PX, 10000),
         "features": {

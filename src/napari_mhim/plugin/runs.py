@@ -121,12 +121,18 @@ class Runs:
         """Start a short question; an older one of the same name is not heard any more."""
         if name in self._asides:
             self._asides[name].cancel()
+
+        def refuse(error: MhimError) -> None:
+            if name == "device":
+                self.state.device = f"no {self.wanted_device} here"
+            self.state.tell(error)
+
         try:
             self._asides[name] = jobs.start(
-                function, *args, on_event=self._take, on_error=self.state.tell
+                function, *args, on_event=self._take, on_error=refuse
             )
         except MhimError as err:
-            self.state.tell(err)
+            refuse(err)
 
     def _take(self, event: object) -> None:
         if isinstance(event, Progress):
@@ -150,7 +156,12 @@ class Runs:
             self.state.tell(err)
             return
         slide = self.state.slide
-        if slide is None or slide.name != result.slide:
+        marks = ("", None if slide is None else slide.fingerprint)
+        if (
+            slide is None
+            or slide.name != result.slide
+            or result.fingerprint not in marks
+        ):
             self.noted.emit(
                 f"{result.slide} is done; its result is kept for when you open it again."
             )

@@ -100,13 +100,13 @@ class Message(QFrame):  # type: ignore[misc]
     def note(self, sentence: str) -> None:
         """Show something that is no error."""
         boxed(self, "#4a90d9")
-        self.text.setText(escape(sentence))
+        self.text.setText(escape(sentence, quote=False))
         self.more.hide()
         self.show()
 
     def _show_problem(self, sentence: str) -> None:
         boxed(self, "#d04030")
-        self.text.setText(f"⚠ {escape(sentence)}")
+        self.text.setText(f"⚠ {escape(sentence, quote=False)}")
         self.more.setVisible(bool(self._state.details))
         self.setVisible(bool(sentence))
 

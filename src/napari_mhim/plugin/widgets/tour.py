@@ -48,9 +48,11 @@ class Tour(QWidget):  # type: ignore[misc]
         """Start again: another result, or none."""
         state = self._state
         name = _target(state)
+        has_teacher = state.result is None or state.result.score_source == "teacher"
+        hider = "does the teacher hide" if has_teacher else "would be hidden"
         lines = (
             f"1  What speaks for {name}?",
-            "2  What does the teacher hide in training?",
+            f"2  What {hider} in training?",
             "3  What must the student use instead?",
             "4  Was it right? (demo only)",
             "5  Compare with training without hiding",
