@@ -161,8 +161,11 @@ def model(arch: str, role: str, **options: Any) -> MILModel:
         pytest.skip(f"no model in mil/models knows the layers of {arch!r}")
     name, config, weights = found
     part = _parts.load(MODELS, name)
-    built = part.build(**config, act="relu", **{"dropout": 0.0, **options})
+    built: MILModel = part.build(**config, act="relu", **options)
     built.load_state_dict(weights)
+    for module in built.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
     return built.eval()
 
 

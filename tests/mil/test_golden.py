@@ -44,6 +44,14 @@ def test_both_streams_of_a_model_with_two_are_the_authors(case: Case):
 
 
 @every_case
+def test_the_last_layers_attention_is_the_authors(case: Case):
+    if "teacher.attn_layer1" not in case.tensors:
+        pytest.skip("this model has one attention")
+    output = golden.model(case.arch, "teacher", attention_layer="last")(case.x)
+    assert_close(output.scores, case["teacher.attn_layer1"])
+
+
+@every_case
 def test_masks_what_the_authors_mask(case: Case):
     for name in case.names("mask"):
         recorded = Recorded(case, name)

@@ -59,7 +59,7 @@ class Mhim(Recipe):
         """Give the losses of one bag, shape (N, in_dim), N ≥ 1."""
         config = self._config
         guide = self._guide(x)
-        kept = x[~self._mask(guide.scores, step, total_steps)]  # (kept, in_dim)
+        kept = self._keep(x, guide.scores, step, total_steps)  # (kept, in_dim)
         output = self.student(kept)
         classification = self.student.loss(output, label)
         if self.teacher is None or config.consistency_weight == 0:
@@ -115,7 +115,7 @@ class Mhim(Recipe):
         self.student.train(was_training)
         return output
 
-    def _mask(self, scores: Tensor, step: int, total_steps: int) -> Tensor:
+    def _keep(self, x: Tensor, scores: Tensor, step: int, total_steps: int) -> Tensor:
         if self._high is None:
             raise TrainingError(
                 "mask_ratio_high is 'auto' and was not found yet; call prepare first"
@@ -123,7 +123,7 @@ class Mhim(Recipe):
         config, high = self._config, self._high
         if config.high_schedule == "cosine":
             high = cosine_ratio(high, step, total_steps)
-        return hybrid_mask(
+        mask = hybrid_mask(
             scores,
             mask_ratio_high=high,
             mask_ratio_low=config.mask_ratio_low,
@@ -131,6 +131,7 @@ class Mhim(Recipe):
             high_keep_share=config.high_keep_share,
             fusion=config.head_fusion,
         )
+        return x[~mask]
 
 
 def initialise(

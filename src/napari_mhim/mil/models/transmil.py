@@ -1,0 +1,251 @@
+"""TransMIL: a class token gathers the bag through two layers of self-attention.
+
+*Attention* is how much the class token takes from each instance in one of the layers, a
+row for each head. Rows are not normalised: the class token and padding take the rest,
+and a value can be slightly negative. The teacher masks by the same rows, whose heads
+vote. *Evidence* of an instance is what its value in the first layer, alone, adds to
+the classifier: value, output layer and head without biases, minus the mean over classes.
+It leaves out the second layer, positions and normalisation, so it is approximate.
+
+The order of instances matters here: landmarks are means of neighbours in the list, and
+positions come from laying the list out as a square. Kept instances stay ascending.
+
+References
+----------
+Shao et al., "TransMIL: Transformer based Correlated Multiple Instance Learning for Whole
+Slide Image Classification", NeurIPS 2021, arXiv:2106.00908; in the form of Tang et al.,
+ICCV 2023, arXiv:2307.15254, which pads inside the attention and not before it.
+"""
+
+from collections.abc import Mapping
+from functools import partial
+from math import ceil, sqrt
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from napari_mhim.errors import ConfigError
+from napari_mhim.mil.model import MILModel, MILOutput
+from napari_mhim.mil.models._layers import check_classes, initialise, projection
+from napari_mhim.mil.models._nystrom import NystromAttention
+
+OFFICIAL_KEYS = {
+    "patch_to_emb.0": "projection.0",
+    "feature.0": "projection.0",
+    "online_encoder.cls_token": "class_token",
+    "online_encoder.layer1.norm": "first.norm",
+    "online_encoder.layer1.attn.to_qkv": "first.attention.qkv",
+    "online_encoder.layer1.attn.to_out.0": "first.attention.output",
+    "online_encoder.layer1.attn.res_conv": "first.attention.residual",
+    "online_encoder.pos_embedding.proj": "position.wide",
+    "online_encoder.pos_embedding.proj1": "position.middle",
+    "online_encoder.pos_embedding.proj2": "position.narrow",
+    "online_encoder.layer2.norm": "last.norm",
+    "online_encoder.layer2.attn.to_qkv": "last.attention.qkv",
+    "online_encoder.layer2.attn.to_out.0": "last.attention.output",
+    "online_encoder.layer2.attn.res_conv": "last.attention.residual",
+    "online_encoder.norm": "norm",
+    "predictor": "head",
+}
+"""Layers of the authors' checkpoints (v1, v2) and what they are called here."""
+
+AttentionLayer = Literal["first", "last"]
+
+
+class Layer(nn.Module):
+    """Normalisation and attention; the sum with its input is the caller's."""
+
+    def __init__(self, width: int, attention: NystromAttention):
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.attention = attention
+
+
+class Position(nn.Module):
+    """Mixes neighbours after laying the tokens out as a square: (n, D) -> (n, D).
+
+    The sum of three depth-wise convolutions and the identity, which is one convolution
+    with the sum of their kernels. The list fills the square row by row and wraps round
+    at its end; a square narrower than the widest kernel is filled up with zeros.
+    """
+
+    SIDE = 7
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.wide, self.middle, self.narrow = (
+            nn.Conv2d(width, width, side, padding=side // 2, groups=width)
+            for side in (self.SIDE, 5, 3)
+        )
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Mix tokens, shape (n, D); the result has the same shape."""
+        n, width = tokens.shape
+        side = ceil(sqrt(n))
+        filled = torch.cat([tokens, tokens[: side**2 - n]])  # (side², D)
+        side = max(side, self.SIDE)
+        filled = F.pad(filled, (0, 0, 0, side**2 - len(filled)))
+        # channels last in memory, as the tokens lie
+        square = filled.view(1, side, side, width).permute(0, 3, 1, 2)
+        mixed = F.conv2d(
+            square, self._kernel(), self._bias(), padding=self.SIDE // 2, groups=width
+        )  # (1, D, side, side)
+        return mixed.permute(0, 2, 3, 1).reshape(side**2, width)[:n]
+
+    def _kernel(self) -> Tensor:
+        middle, narrow = (
+            F.pad(self.middle.weight, (1,) * 4),
+            F.pad(self.narrow.weight, (2,) * 4),
+        )
+        identity = torch.zeros_like(self.wide.weight[:1])  # (1, 1, 7, 7)
+        identity[..., self.SIDE // 2, self.SIDE // 2] = 1
+        return self.wide.weight + middle + narrow + identity  # (D, 1, 7, 7)
+
+    def _bias(self) -> Tensor:
+        assert self.wide.bias is not None
+        assert self.middle.bias is not None
+        assert self.narrow.bias is not None
+        return self.wide.bias + self.middle.bias + self.narrow.bias
+
+
+class TransMIL(MILModel):
+    """Projection, attention, positions, attention, classifier on the class token."""
+
+    def __init__(
+        self,
+        project: nn.Module,
+        layers: tuple[Layer, Layer],
+        hidden: int,
+        heads: int,
+        n_classes: int,
+        attention_layer: AttentionLayer,
+    ):
+        super().__init__()
+        self.branches = tuple(f"head {index + 1}" for index in range(heads))
+        self._attention_layer = attention_layer
+        self.projection = project
+        self.class_token = nn.Parameter(torch.randn(1, 1, hidden))
+        self.first, self.last = layers
+        self.position = Position(hidden)
+        self.norm = nn.LayerNorm(hidden)
+        self.head = nn.Linear(hidden, n_classes)
+        initialise(self)
+
+    def aggregate(self, h: Tensor) -> MILOutput:
+        """Pool embedded instances, shape (N, D), N ≥ 1, into one output."""
+        tokens = torch.cat([self.class_token[0], h])  # (1 + N, D)
+        normed = self.first.norm(tokens)
+        attended, first = self.first.attention(normed)
+        tokens = tokens + attended
+        tokens = torch.cat([tokens[:1], self.position(tokens[1:])])  # (1 + N, D)
+        # nothing but the class token leaves the last layer
+        attended, last = self.last.attention.attend_first(self.last.norm(tokens))
+        embedding = self.norm(tokens[:1] + attended)  # (1, D)
+        row = first if self._attention_layer == "first" else last
+        return MILOutput(
+            logits=self.head(embedding)[0],  # (C,)
+            embedding=embedding,
+            scores=row[:, 1:],  # (H, N)
+            attention=row[:, 1:],
+            weigh=partial(self._evidence, normed[1:].detach()),
+        )
+
+    def _evidence(self, normed: Tensor) -> Tensor:
+        attention = self.first.attention
+        inner = attention.output.weight.shape[1]
+        head = self.head.weight - self.head.weight.mean(dim=0)  # (C, D)
+        to_classes = head @ attention.output.weight @ attention.qkv.weight[-inner:]
+        evidence: Tensor = normed @ to_classes.T  # (N, C)
+        return evidence
+
+
+def build(
+    in_dim: int,
+    n_classes: int,
+    hidden: int = 512,
+    heads: int = 8,
+    head_dim: int = 64,
+    landmarks: int = 256,
+    attention_layer: AttentionLayer = "first",
+    act: str = "relu",
+    dropout: float = 0.25,
+    attention_dropout: float = 0.1,
+) -> TransMIL:
+    """Build a TransMIL with fresh weights.
+
+    Parameters
+    ----------
+    in_dim : int
+        Width of the features.
+    n_classes : int
+        Number of classes, at least 2.
+    hidden : int
+        Width D of the tokens.
+    heads, head_dim : int
+        Attention heads and the width of each.
+    landmarks : int
+        Tokens that stand for all in the attention.
+    attention_layer : {"first", "last"}
+        Layer whose attention is shown and masked by; the paper's choice is the first.
+    act : str
+        ``"relu"``, ``"gelu"`` or ``"tanh"``, after the projection.
+    dropout, attention_dropout : float
+        Share of values dropped in train mode, after the projection and after each
+        attention, in [0, 1).
+
+    Returns
+    -------
+    TransMIL
+        The model, on the CPU.
+
+    Raises
+    ------
+    ConfigError
+        If a value is out of range or a name unknown.
+    """
+    check_classes(n_classes)
+    if min(heads, head_dim, landmarks) < 1:
+        raise ConfigError(
+            "heads, head_dim and landmarks must be at least 1, "
+            f"got {heads}, {head_dim} and {landmarks}"
+        )
+    if attention_layer not in ("first", "last"):
+        raise ConfigError(
+            f"attention_layer must be 'first' or 'last', got {attention_layer!r}"
+        )
+    project = projection(in_dim, hidden, act, dropout)
+    one, two = (
+        Layer(
+            hidden,
+            NystromAttention(hidden, heads, head_dim, landmarks, attention_dropout),
+        )
+        for _ in range(2)
+    )
+    return TransMIL(project, (one, two), hidden, heads, n_classes, attention_layer)
+
+
+def official_config(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Read from translated weights what :func:`build` must be told.
+
+    Parameters
+    ----------
+    tensors : mapping of str to Tensor
+        Weights under this model's own names.
+
+    Returns
+    -------
+    dict
+        Arguments of :func:`build`; the activation is not stored, so not among them.
+    """
+    hidden, in_dim = tensors["projection.0.weight"].shape
+    heads = tensors["first.attention.residual.weight"].shape[0]
+    inner = tensors["first.attention.output.weight"].shape[1]
+    return {
+        "in_dim": in_dim,
+        "n_classes": tensors["head.weight"].shape[0],
+        "hidden": hidden,
+        "heads": heads,
+        "head_dim": inner // heads,
+    }

@@ -1,0 +1,150 @@
+"""What TransMIL promises beside the contract."""
+
+from math import ceil, sqrt
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.nn import functional as F
+
+from napari_mhim.errors import ConfigError
+from napari_mhim.mil.models import transmil
+from napari_mhim.mil.models._nystrom import (
+    NystromAttention,
+    SequenceFilter,
+    pseudo_inverse,
+)
+
+
+def small(seed: int = 0, **options: Any) -> transmil.TransMIL:
+    torch.manual_seed(seed)
+    sizes = {"hidden": 12, "heads": 2, "head_dim": 6, "landmarks": 8}
+    return transmil.build(5, 3, **{**sizes, **options}).double().eval()
+
+
+def attention(seed: int = 0) -> NystromAttention:
+    torch.manual_seed(seed)
+    return NystromAttention(12, 2, 6, 8, 0.1).double().eval()
+
+
+def written_out(part: NystromAttention, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Oracle: the published attention with every matrix in full, head after head."""
+    n, m = len(x), 8
+    zeros = -n % m
+    padded = torch.cat([torch.zeros(zeros, 12, dtype=x.dtype), x])
+    q, k, v = (padded @ part.qkv.weight.T).view(n + zeros, 3, 2, 6).permute(1, 2, 0, 3)
+    q = q / 6**0.5
+    means = [t.view(2, m, -1, 6).mean(dim=2) for t in (q, k)]
+    inverse = pseudo_inverse((means[0] @ means[1].mT).softmax(-1))
+    whole = (q @ means[1].mT).softmax(-1) @ inverse @ (means[0] @ k.mT).softmax(-1)
+    kernel = part.residual.weight
+    local = F.conv2d(v[None], kernel, padding=(16, 0), groups=2)[0]
+    heads = (whole @ v + local).permute(1, 0, 2).flatten(1)
+    return part.output(heads)[zeros:], whole[:, zeros, zeros:]
+
+
+@settings(max_examples=30)
+@given(st.integers(1, 40), st.integers(0, 2**32))
+def test_attention_equals_the_full_matrix(n: int, seed: int):
+    part = attention(seed)
+    x = torch.randn(n, 12, dtype=torch.float64)
+    wanted, first = written_out(part, x)
+    attended, row = part(x)
+    torch.testing.assert_close(attended, wanted)
+    torch.testing.assert_close(row, first.detach())
+
+
+@settings(max_examples=30)
+@given(st.integers(1, 40), st.integers(0, 2**32))
+def test_attending_from_the_first_alone_is_the_first_row(n: int, seed: int):
+    part = attention(seed)
+    x = torch.randn(n, 12, dtype=torch.float64)
+    whole, row = part(x)
+    first, first_row = part.attend_first(x)
+    torch.testing.assert_close(first, whole[:1])
+    torch.testing.assert_close(first_row, row)
+
+
+def test_pseudo_inverse_inverts():
+    torch.manual_seed(0)
+    matrices = torch.rand(3, 6, 6, dtype=torch.float64).softmax(-1) + torch.eye(6)
+    eye = torch.eye(6, dtype=torch.float64).expand(3, 6, 6)
+    torch.testing.assert_close(
+        pseudo_inverse(matrices) @ matrices, eye, atol=1e-3, rtol=0
+    )
+
+
+@settings(max_examples=40)
+@given(st.integers(1, 400))
+def test_filter_and_its_gradients_are_those_of_a_convolution(n: int):
+    torch.manual_seed(n)
+    ours = SequenceFilter(2)
+    values = torch.randn(n, 2, 3).permute(1, 0, 2).requires_grad_()
+    upstream = torch.randn(2, n, 3)
+    kernel = ours.weight.detach().double().requires_grad_()
+    doubled = values.detach().double().requires_grad_()
+    wanted = F.conv2d(doubled[None], kernel, padding=(16, 0), groups=2)[0]
+    filtered = ours(values)
+    torch.testing.assert_close(filtered.double(), wanted, atol=1e-5, rtol=1e-4)
+    (filtered * upstream).sum().backward()
+    (wanted * upstream).sum().backward()
+    for mine, exact in ((ours.weight, kernel), (values, doubled)):
+        gap = (mine.grad.double() - exact.grad).norm() / exact.grad.norm()
+        assert gap < 1e-5
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 5, 37, 49, 50, 64, 90])
+def test_positions_equal_three_convolutions_and_the_identity(n: int):
+    part = small().position
+    tokens = torch.randn(n, 12, dtype=torch.float64)
+    side = ceil(sqrt(n))
+    square = torch.cat([tokens, tokens[: side**2 - n]])
+    square = torch.cat([square, torch.zeros(max(49 - side**2, 0), 12).double()])
+    side = max(side, 7)
+    grid = square.T.view(1, 12, side, side)
+    mixed = grid + part.wide(grid) + part.middle(grid) + part.narrow(grid)
+    wanted = mixed.flatten(2)[0].T[:n]
+    torch.testing.assert_close(part(tokens), wanted)
+
+
+def test_scores_are_those_of_the_layer_asked_for():
+    first, last = small(), small(attention_layer="last")
+    x = torch.randn(20, 5, dtype=torch.float64)
+    one, other = first(x), last(x)
+    torch.testing.assert_close(one.logits, other.logits)
+    assert one.scores.shape == other.scores.shape == (2, 20)
+    assert not torch.allclose(one.scores, other.scores)
+
+
+def test_evidence_is_what_a_value_alone_adds_to_the_classifier():
+    model, x = small(), torch.randn(20, 5, dtype=torch.float64)
+    evidence = model(x).evidence
+    part, head = model.first.attention, model.head.weight
+    for row, own in zip(model.embed(x), evidence, strict=True):
+        value = part.qkv.weight[-12:] @ model.first.norm(row)
+        added = head @ (part.output.weight @ value)
+        torch.testing.assert_close((added - added.mean()).detach(), own)
+
+
+def test_has_as_many_weights_as_the_authors():
+    parameters = transmil.build(1024, 2).parameters()
+    assert sum(p.numel() for p in parameters) == 2_672_146
+
+
+def test_names_its_heads():
+    assert small().branches == ("head 1", "head 2")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"heads": 0}, "must be at least 1, got 0, 6 and 8"),
+        ({"attention_layer": "middle"}, "must be 'first' or 'last', got 'middle'"),
+    ],
+)
+def test_refuses_what_cannot_be_built(options: dict[str, Any], words: str):
+    with pytest.raises(ConfigError, match=words):
+        small(**options)
