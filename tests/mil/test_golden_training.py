@@ -80,6 +80,7 @@ def golden_recipe(arch: str, told: Mapping[str, Any]) -> Recipe:
         momentum=told["ema_mm"],
         consistency_weight=told["alpha"],
         temperature_teacher=manifest["temp_t"],
+        smallest_masked=1,
     )
     recipe = mhim.build(golden.model(arch, "student"), config)
     recipe.teacher.load_state_dict(golden.model(arch, "teacher").state_dict())

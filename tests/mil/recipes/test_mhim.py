@@ -112,6 +112,18 @@ def test_loss_is_classification_and_weighted_consistency():
     torch.testing.assert_close(losses.parts["consistency"], consistency.detach())
 
 
+@pytest.mark.parametrize(("n", "kept"), [(19, 19), (20, 15), (1, 1)])
+def test_a_bag_of_few_is_shown_whole(n: int, kept: int):
+    losses = around_two_heads().losses(torch.rand(n, 4), 0, 0, 10)
+    assert losses.kept == kept
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 7])
+def test_a_bag_of_few_is_masked_where_asked_but_never_empty(n: int):
+    recipe = around_two_heads(smallest_masked=1, mask_ratio_high=0.9)
+    assert recipe.losses(torch.rand(n, 4), 0, 0, 10).kept == 1
+
+
 def test_hidden_share_falls_along_a_cosine_where_asked():
     recipe = around_two_heads(high_schedule="cosine", mask_ratio_high=0.5)
     kept = [recipe.losses(torch.rand(100, 4), 0, step, 10).kept for step in range(10)]
@@ -244,6 +256,7 @@ def test_refuses_a_baseline_of_another_width_or_class_count(
         ({"momentum": 1.1}, r"momentum must be in \[0, 1\], got 1.1"),
         ({"consistency_weight": -1}, "consistency_weight must be 0 or more, got -1"),
         ({"temperature_teacher": 0}, "temperature_teacher must be above 0, got 0"),
+        ({"smallest_masked": 0}, "smallest_masked must be 1 or more, got 0"),
         ({"head_fusion": "sum"}, "must be one of 'vote', 'mean'; got 'sum'"),
         ({"scores_from": "student"}, "'auto' asks a trained teacher what is easy"),
     ],

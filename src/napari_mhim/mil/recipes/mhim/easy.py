@@ -41,9 +41,7 @@ class EasyShare:
 
 
 @torch.no_grad()
-def find_easy_share(
-    teacher: MILModel, bags: Iterable[tuple[Tensor, int]]
-) -> EasyShare:
+def find_easy_share(teacher: MILModel, bags: Iterable[tuple[Tensor, int]]) -> EasyShare:
     """Find the share of a slide to hide as easy, from a trained teacher.
 
     Parameters

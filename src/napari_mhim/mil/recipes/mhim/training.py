@@ -121,6 +121,8 @@ class Mhim(Recipe):
                 "mask_ratio_high is 'auto' and was not found yet; call prepare first"
             )
         config, high = self._config, self._high
+        if len(x) < config.smallest_masked:
+            return x
         if config.high_schedule == "cosine":
             high = cosine_ratio(high, step, total_steps)
         mask = hybrid_mask(
