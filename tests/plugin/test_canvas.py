@@ -155,7 +155,9 @@ def test_the_first_screen_has_six_layers_and_the_slide_is_active(
     assert canvas.viewer.canvas.overlays.scale_bar.visible
 
 
-def test_layers_added_one_by_one_are_understood(canvas: Canvas, samples: Path) -> None:
+def test_layers_added_one_by_one_are_understood(samples: Path) -> None:
+    later: list = []
+    canvas = Canvas(ViewerModel(), DeskState(), later.append)
     # napari adds what a sample returns by itself
     for data, kwargs, kind in layers(samples):
         getattr(canvas.viewer, f"add_{kind}")(data, **kwargs)
@@ -164,7 +166,10 @@ def test_layers_added_one_by_one_are_understood(canvas: Canvas, samples: Path) -
     assert state.result.slide == "both"
     assert state.baseline.bundle == "baseline"
     assert state.truth is not None
+    for act in later:
+        act()
     assert canvas.viewer.layers.selection.active.name == "Slide"
+    canvas.make_room()
 
 
 def test_a_dock_opened_later_finds_what_is_there(canvas: Canvas, samples: Path) -> None:

@@ -334,7 +334,7 @@ def test_open_sample_shows_slide_result_and_dock(
         assert dock.state.result.slide == name
         assert dock.tabs.currentIndex() == 1
         assert len(dock.canvas.layers()[HARD].data) == n_rings
-        assert viewer.layers.selection.active.name == "Slide"
+        assert [layer.name for layer in viewer.layers.selection] == ["Slide"]
         assert len(viewer.layers) == 6
 
 

@@ -4,6 +4,7 @@ No Qt: works on a ``ViewerModel`` without a window. The layers are the truth; wh
 user removes is gone, and nothing here holds on to it.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from napari.layers import Layer
@@ -32,17 +33,32 @@ _RING_WINDOW_PATCHES = 9  # patches across the view when a ring is flown to
 
 
 class Canvas:
-    """Puts slides and results on a viewer, and tells the state what is there."""
+    """Puts slides and results on a viewer, and tells the state what is there.
 
-    def __init__(self, viewer: Any, state: DeskState) -> None:
+    Parameters
+    ----------
+    viewer : napari.Viewer or ViewerModel
+        The viewer.
+    state : DeskState
+        What the dock shows.
+    later : callable, optional
+        Calls what it is given when napari has finished what it is at; the dock gives
+        Qt's event loop. Without it, at once.
+    """
+
+    def __init__(
+        self,
+        viewer: Any,
+        state: DeskState,
+        later: Callable[[Callable[[], None]], None] = lambda act: act(),
+    ) -> None:
         self.viewer = viewer
         self.state = state
+        self._later = later
         self._is_adding = False
         self._held: list[Layer] = []
-        self._newest: Layer | None = None
         close_with_layers(viewer.layers)
         viewer.layers.events.inserted.connect(self._on_inserted)
-        viewer.layers.selection.events.active.connect(self._on_active)
         viewer.layers.events.removed.connect(self._on_removed)
         state.events.shows_baseline.connect(self._swap)
         self.adopt()
@@ -51,7 +67,6 @@ class Canvas:
         """Stop listening to the viewer; its layers stay."""
         self.viewer.layers.events.inserted.disconnect(self._on_inserted)
         self.viewer.layers.events.removed.disconnect(self._on_removed)
-        self.viewer.layers.selection.events.active.disconnect(self._on_active)
         self.state.events.shows_baseline.disconnect(self._swap)
 
     def layers(self) -> dict[str, Layer]:
@@ -100,6 +115,7 @@ class Canvas:
         finally:
             self._is_adding = False
         self.adopt()
+        self._make_slide_active()
         self.look_at_all()
 
     def show_result(
@@ -130,6 +146,7 @@ class Canvas:
         finally:
             self._is_adding = False
         self.adopt()
+        self._make_slide_active()
 
     def adopt(self) -> None:
         """Read slide and result off the layers: samples and readers bring them too."""
@@ -148,7 +165,7 @@ class Canvas:
             state.baseline = noted.get("baseline")
             state.result = noted["result"]
         if state.slide is not None:
-            self._tidy(found)
+            self.viewer.canvas.overlays.scale_bar.visible = True
 
     def set_mpp(self, mpp: float) -> None:
         """Give the slide on screen a scale it does not bring itself.
@@ -259,23 +276,17 @@ class Canvas:
             layer.metadata[OURS]["result"] = shown
         state.ring = -1
 
-    def _tidy(self, found: dict[str, Layer]) -> None:
-        """Keep the slide active, and a scale bar where there is a scale."""
-        self.viewer.layers.selection.active = found[SLIDE]
-        self.viewer.canvas.overlays.scale_bar.visible = True
-
     def _on_inserted(self, event: Any) -> None:
         if not self._is_adding and what(event.value).get("part"):
-            self._newest = event.value
             self.adopt()
+            # napari is about to make the new layer the active one
+            self._later(self._make_slide_active)
 
-    def _on_active(self, event: Any) -> None:
-        # napari makes each new layer the active one; a click there would move rings
-        if self._newest is not None and event.value is self._newest:
-            self._newest = None
-            slide = self.layers().get(SLIDE)
-            if slide is not None:
-                self.viewer.layers.selection.active = slide
+    def _make_slide_active(self) -> None:
+        # a click with another layer active would move rings or draw shapes
+        slide = self.layers().get(SLIDE)
+        if slide is not None:
+            self.viewer.layers.selection.active = slide
 
     def _on_removed(self, event: Any) -> None:
         if self._is_adding or not what(event.value).get("part"):

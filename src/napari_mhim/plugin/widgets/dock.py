@@ -4,7 +4,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QScrollArea, QTabWidget, QVBoxLayout, QWidget
 
 from napari_mhim.errors import MhimError
@@ -36,7 +36,7 @@ class MhimDock(QWidget):  # type: ignore[misc]
         settings = load_settings()
         self.state = DeskState()
         self.runs = Runs(self.state, Path(settings.workspace), settings.device)
-        self.canvas = Canvas(viewer, self.state)
+        self.canvas = Canvas(viewer, self.state, partial(QTimer.singleShot, 0))
         self.header = Header(self.state)
         self.message = Message(self.state)
         self.job_bar = JobBar(self.state, self.runs.cancel)
