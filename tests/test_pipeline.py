@@ -13,7 +13,6 @@ from napari_mhim.errors import (
     BundleError,
     CohortError,
     NoTissueError,
-    SlideError,
     UnknownMppError,
 )
 from napari_mhim.events import Progress
@@ -113,13 +112,6 @@ def test_a_bundle_without_class_names_is_refused(small_run, tmp_path: Path) -> N
                 small_run.slides[0], str(bundle), small_run.workspace
             )
         )
-
-
-def test_a_folder_gives_its_slides_and_an_empty_one_says_so(small_run, tmp_path):
-    folder = Path(small_run.slides[0]).parent
-    assert pipeline.slide_files([folder]) == sorted(small_run.slides)
-    with pytest.raises(SlideError, match="holds no slide"):
-        pipeline.slide_files([tmp_path])
 
 
 def test_the_device_is_named() -> None:

@@ -28,6 +28,7 @@ from napari_mhim.events import Note, Progress
 from napari_mhim.features.config import ExtractConfig
 from napari_mhim.mil.config import TrainConfig
 from napari_mhim.settings import load_settings
+from napari_mhim.slide.files import slide_files
 
 app = typer.Typer(
     help="MHIM multiple-instance models on whole-slide images. Research use only.",
@@ -189,7 +190,7 @@ def extract(
     slides: Slides, config: ExtractConfig, workspace: WorkspaceDir = None
 ) -> None:
     """Turn slides into features on disk; goes on where it was stopped."""
-    found = pipeline.slide_files(slides)
+    found = slide_files(slides)
     done = show(pipeline.extract_slides(found, _workspace(workspace), config))
     _fail_if_any(done, len(found))
 
@@ -231,7 +232,7 @@ def predict(
     """Run a bundle on slides: probabilities, a table of patches, a heatmap."""
     from napari_mhim.export.folder import write_folder
 
-    found = pipeline.slide_files(slides)
+    found = slide_files(slides)
     place = _workspace(workspace)
     done = show(pipeline.predict_slides(found, str(model), place, device, mpp))
     for event in done:

@@ -9,13 +9,13 @@ line loops over it and the window runs it in a child process. Importing this mod
 imports no torch: the window's process names these functions and never runs them.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_mhim import settings
-from napari_mhim.errors import CohortError, MhimError, SlideError, WorkspaceError
+from napari_mhim.errors import CohortError, MhimError, WorkspaceError
 from napari_mhim.events import Note, Progress
 from napari_mhim.features.config import ExtractConfig
 from napari_mhim.mil.config import TrainConfig
@@ -26,13 +26,6 @@ if TYPE_CHECKING:
     from napari_mhim.mil.bundle import BundleConfig
     from napari_mhim.mil.cohort import Cohort
     from napari_mhim.mil.predict import Predictor
-
-
-SUFFIXES = (
-    *(".svs", ".tif", ".tiff", ".ndpi", ".scn", ".mrxs", ".bif", ".vms", ".svslide"),
-    ".dcm",
-)
-"""Suffixes taken from a folder; a file named by itself may have any."""
 
 
 @dataclass(frozen=True)
@@ -93,40 +86,6 @@ def describe_device(wanted: str = "auto") -> Iterator[DeviceReady]:
     else:
         threads = settings.cpu_threads()
         yield DeviceReady(name, f"CPU, {threads} thread{'s' if threads > 1 else ''}")
-
-
-def slide_files(paths: Iterable[Path]) -> list[str]:
-    """List slides: files as given, folders as the slide files in them.
-
-    Parameters
-    ----------
-    paths : iterable of Path
-        Files and folders.
-
-    Returns
-    -------
-    list of str
-        Files, those of a folder sorted by name.
-
-    Raises
-    ------
-    SlideError
-        If a path does not exist, or a folder holds no file of a slide's suffix.
-    """
-    found: list[str] = []
-    for path in paths:
-        if not path.exists():
-            raise SlideError(f"no file or folder {str(path)!r}")
-        if path.is_file():
-            found.append(str(path))
-            continue
-        inside = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
-        if not inside:
-            raise SlideError(
-                f"folder {str(path)!r} holds no slide; known are {', '.join(SUFFIXES)}"
-            )
-        found.extend(str(p) for p in inside)
-    return found
 
 
 def features_path(workspace: Workspace, slide: str, config: ExtractConfig) -> Path:
@@ -236,8 +195,9 @@ def train(
         if isinstance(event, SlideFailed):
             raise CohortError(f"slide {event.slide!r} cannot be used: {event.reason}")
         yield event
-    if any(not row.role for row in table.rows):
-        table = split_roles(table, seed=config.seed)
+    split = split_roles(table, seed=config.seed)
+    if split != table:
+        table = split
         yield Note("Slides were split by patient; the split is saved with the run.")
     bags = _bags(place, table, extract_config)
     by_role = {
