@@ -136,7 +136,7 @@ def report(held: list[Held], seed: int) -> None:
         print(
             f"{seed:4}  {model:8}{found.auc.value:8.3f}"
             f"  {found.auc.low:.3f}–{found.auc.high:.3f}"
-            f"{found.accuracy.value:10.3f}{found.auc.n:6}",
+            f"{found.accuracy.value:12.3f}{found.auc.n:8}",
             flush=True,
         )
 
@@ -178,9 +178,7 @@ def main() -> None:
         f"{len(sizes)} slides ({n_malignant} malignant) of {n_groups} TMA groups, "
         f"{min(sizes)}–{max(sizes)} patches of {args.patch_px} px each"
     )
-    print(
-        f"seed  {'model':8}{'AUC':>8}  {'95 % interval':11}{'accuracy':>8}{'slides':>7}"
-    )
+    print(f"seed  {'model':8}{'AUC':>8}  95 % interval  accuracy  slides")
     for seed in range(args.seeds):
         config = TrainConfig(seed=seed, device="cpu", threads=args.threads)
         held: list[Held] = []

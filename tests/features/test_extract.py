@@ -21,6 +21,7 @@ from safetensors.torch import save_file
 from napari_mhim.errors import (
     ConfigError,
     FeatureMismatchError,
+    MhimError,
     NoTissueError,
     SlideError,
     StoreError,
@@ -406,3 +407,42 @@ def test_kills_again_and_again_lose_and_change_nothing(
     list(extract(slide, path, CONFIG))
     assert path.read_bytes() == whole.read_bytes()
     assert os.listdir(path.parent) == [path.name]
+
+
+# real slides
+
+
+def refusal(slide: Path, store: Path, config: ExtractConfig) -> str:
+    """Give the sentence an extraction is refused with, empty where it is not."""
+    try:
+        list(extract(slide, store, config))
+    except MhimError as err:
+        return str(err)
+    return ""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("encoder", ["texture", "squeezenet"])
+def test_every_real_slide_gives_features_or_one_sentence(
+    test_data, tmp_path, encoder
+) -> None:
+    weights = test_data / "data" / "weights" / "squeezenet1_0_imagenet.pth"
+    config = ExtractConfig(
+        encoder=encoder,
+        weights=str(weights) if encoder == "squeezenet" else "",
+        slide_mpp=0.5,
+        device="cpu",
+    )
+    found = (test_data / "data" / "slides").rglob("*.*")
+    slides = [p for p in found if p.suffix in (".svs", ".tif", ".tiff", ".ndpi")]
+    stores = {p: tmp_path / f"{p.name}.h5" for p in slides}
+    said = {p: refusal(p, store, config) for p, store in stores.items()}
+    assert not any("\n" in text for text in said.values())
+    assert {p for p in slides if stores[p].exists()} == {
+        p for p in slides if not said[p]
+    }
+    done = [store for store in stores.values() if store.exists()]
+    assert done
+    assert all(np.isfinite(features(store)).all() for store in done)
+    # and nothing half-written
+    assert len(os.listdir(tmp_path)) == len(done)
