@@ -68,6 +68,16 @@ def test_patience_waits_for_the_least_epochs() -> None:
     assert standing.is_over(5, patience=0, min_epochs=0)
 
 
+def test_an_early_epoch_is_best_only_until_it_settles() -> None:
+    standing = Standing()
+    seen = []
+    for auc, loss in [(1.0, 0.1), (0.8, 0.5), (0.9, 0.4), (0.85, 0.3)]:
+        standing.epoch += 1
+        standing.take(auc, loss, settled=2)
+        seen.append(standing.best_epoch)
+    assert seen == [1, 2, 3, 3]
+
+
 def test_a_file_gives_back_the_state(tmp_path: Path) -> None:
     state = {"a": torch.arange(3), "b": {"c": 1.5, "d": None}, "e": math.inf}
     save_state(tmp_path / "sub" / "x.pt", state)

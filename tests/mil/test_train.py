@@ -175,7 +175,7 @@ def test_watching_changes_nothing(tmp_path: Path, whole_run: Path) -> None:
 
 def test_training_stops_early_and_keeps_the_best(tmp_path: Path) -> None:
     config = small_config(
-        recipe="plain", recipe_options={}, epochs=60, patience=2, min_epochs=3, lr=0.05
+        recipe="plain", recipe_options={}, epochs=60, patience=2, settle=0.05, lr=0.05
     )
     events = [e for e in train(tmp_path / "run", config) if isinstance(e, EpochDone)]
     best = max((e for e in events if e.is_best), key=lambda e: e.epoch)

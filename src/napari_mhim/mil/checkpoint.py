@@ -32,13 +32,19 @@ class Standing:
     log_size: int = 0
     """Bytes of the run's log that belong to the epochs done."""
 
-    def take(self, auc: float, loss: float) -> bool:
+    def take(self, auc: float, loss: float, settled: int = 1) -> bool:
         """Count an epoch's validation result; True if it is the best so far.
+
+        From epoch ``settled`` on, what came before counts no more: with few validation
+        slides an early epoch is best by luck, and MHIM's student has by then seen little
+        of what its teacher leaves it.
 
         AUC decides, and the loss between epochs of equal AUC: on few slides the AUC is
         soon 1.0 for good, while the loss still tells epochs apart. An epoch as good as
         the best is not a new best, but restarts the count, as in the authors' code.
         """
+        if self.epoch == settled:
+            self.best_auc, self.best_loss, self.best_epoch = -math.inf, math.inf, 0
         auc = -math.inf if math.isnan(auc) else auc
         loss = math.inf if math.isnan(loss) else loss
         ours, best = (auc, -loss), (self.best_auc, -self.best_loss)

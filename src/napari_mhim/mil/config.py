@@ -1,6 +1,7 @@
 """Settings of a training run, as plain values that any process can read without torch."""
 
 import difflib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args
@@ -39,8 +40,8 @@ class TrainConfig:
     """Adam's L2 penalty, 0 or more."""
     patience: int = 20
     """Epochs without a better validation result after which training stops; 0: never."""
-    min_epochs: int = 10
-    """Epochs before which it never stops early."""
+    settle: float = 0.5
+    """Share of ``epochs`` before which none is kept for good and training never stops early."""
     balance: Balance = "sampling"
     """How rare classes are helped: drawn as often as common ones, weighted in the loss, or not."""
     accumulate: int = 1
@@ -60,12 +61,14 @@ class TrainConfig:
                 raise ConfigError(
                     f"{name} must be 1 or more, got {getattr(self, name)}"
                 )
-        not_negative = ("baseline_epochs", "patience", "min_epochs", "threads", "seed")
+        not_negative = ("baseline_epochs", "patience", "threads", "seed")
         for name in (*not_negative, "weight_decay"):
             if getattr(self, name) < 0:
                 raise ConfigError(
                     f"{name} must be 0 or more, got {getattr(self, name)}"
                 )
+        if not 0 <= self.settle <= 1:
+            raise ConfigError(f"settle must be in [0, 1], got {self.settle}")
         if not self.lr > 0:
             raise ConfigError(f"lr must be above 0, got {self.lr}")
         if self.device not in DEVICES:
@@ -75,6 +78,11 @@ class TrainConfig:
         _check_choice(self, "balance", get_args(Balance))
         check_part(MODELS, self.model)
         recipe_config(self)
+
+    @property
+    def settled(self) -> int:
+        """Give the first epoch that can be kept for good, from 1."""
+        return max(1, math.ceil(self.settle * self.epochs))
 
 
 def recipe_config(config: TrainConfig) -> Any:

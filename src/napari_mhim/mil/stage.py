@@ -169,7 +169,7 @@ class Stage:
         else:
             self._recipe.prepare(self._training())
         watched = resident([watch], self._device)[0] if watch is not None else None
-        while not standing.is_over(config.epochs, config.patience, config.min_epochs):
+        while not standing.is_over(config.epochs, config.patience, config.settled):
             done = self._epoch()
             seen = self._look(watch, watched)
             self._keep(done)
@@ -210,7 +210,7 @@ class Stage:
             epochs=config.epochs,
             losses=sums.means(),
             val=val,
-            is_best=standing.take(val["auc"], val["loss"]),
+            is_best=standing.take(val["auc"], val["loss"], config.settled),
             kept_share=sums.kept_share(),
             seconds=time.perf_counter() - start,
         )
