@@ -7,6 +7,7 @@ from napari.layers import Layer
 
 from napari_mhim.mil.result import hard_instances
 from napari_mhim.plugin import overlays
+from napari_mhim.plugin.outlines import dashes
 from napari_mhim.plugin.overlays import MAX_RINGS, OURS, grid_transform
 from napari_mhim.slide.tiling import PatchGrid
 
@@ -174,7 +175,7 @@ def test_truth_draws_easy_solid_and_hard_dashed() -> None:
 
 def test_dashes_cover_half_of_the_outline_and_lie_on_it() -> None:
     square = np.array([[0.0, 0], [0, 8], [8, 8], [8, 0]])
-    parts = overlays.dashes(square, n=10)
+    parts = dashes(square, n=10)
     length = sum(np.hypot(*np.diff(part, axis=0).T).sum() for part in parts)
     assert length == pytest.approx(16)
     points = np.vstack(parts)
@@ -183,4 +184,4 @@ def test_dashes_cover_half_of_the_outline_and_lie_on_it() -> None:
 
 
 def test_an_outline_of_one_point_has_no_dashes() -> None:
-    assert overlays.dashes(np.zeros((4, 2))) == []
+    assert dashes(np.zeros((4, 2))) == []

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from napari_mhim.mil.result import SlideResult, hard_instances
 from napari_mhim.phantom.truth import PhantomTruth
+from napari_mhim.plugin.outlines import closed, dashes
 from napari_mhim.plugin.palette import (
     ATTENTION_MAP,
     EVIDENCE_MAP,
@@ -39,7 +40,6 @@ MAX_RINGS = 20
 """At most so many hard patches are ringed."""
 _RING_PATCHES = 1.0  # ring's diameter in patches: rings of neighbours only touch
 _MIN_RING_SCREEN_PX = 13
-_DASHES = 9  # dashes along one outline: small lesions are seen from afar
 
 
 @dataclass(frozen=True)
@@ -330,7 +330,7 @@ def truth_layer(
             # outlines run along pixel edges, napari's origin is a pixel's centre
             polygon = np.asarray(corners, np.float64) - 0.5
             # napari draws no dashes, so a dashed outline is many short paths
-            parts = dashes(polygon) if kind == "hard" else [_closed(polygon)]
+            parts = dashes(polygon) if kind == "hard" else [closed(polygon)]
             paths += parts
             kinds += [kind] * len(parts)
     kwargs = {
@@ -347,43 +347,6 @@ def truth_layer(
         **slide_transform(mpp).kwargs(),
     }
     return paths, kwargs, "shapes"
-
-
-def dashes(polygon: NDArray[np.float64], n: int = _DASHES) -> list[NDArray[np.float64]]:
-    """Cut a closed outline into dashes, as long as the gaps between them.
-
-    Parameters
-    ----------
-    polygon : ndarray, shape (V, 2)
-        Corners, (y, x); the last is joined to the first.
-    n : int
-        How many dashes.
-
-    Returns
-    -------
-    list of ndarray, shape (S, 2)
-        Paths along the outline, each with at least two points.
-    """
-    ring = _closed(polygon)
-    steps = np.hypot(*np.diff(ring, axis=0).T)
-    along = np.concatenate([[0.0], np.cumsum(steps)])  # (V + 1,)
-    whole = along[-1]
-    if whole == 0:
-        return []
-    found = []
-    for start in np.arange(n) * whole / n:
-        end = start + whole / (2 * n)
-        between = along[(along > start) & (along < end)]
-        at = np.concatenate([[start], between, [end]])
-        found.append(np.stack([np.interp(at, along, axis) for axis in ring.T], axis=1))
-    return found
-
-
-def _closed(polygon: NDArray[np.float64]) -> NDArray[np.float64]:
-    points = np.asarray(polygon, np.float64)
-    return (
-        points if (points[0] == points[-1]).all() else np.vstack([points, points[:1]])
-    )
 
 
 def _grid_image(
