@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from napari_mhim import pipeline
-from napari_mhim.demo.figures import figures, judge, report
-from napari_mhim.errors import MhimError
+from napari_mhim.demo.figures import Judged, figures, judge, report
+from napari_mhim.errors import ConfigError, MhimError
 from napari_mhim.export.folder import write_folder
 from napari_mhim.features.config import ExtractConfig
 from napari_mhim.mil.cohort import Cohort, CohortRow
@@ -52,11 +52,20 @@ class DemoDone:
     """Its result under MHIM."""
     baseline_result: str
     """Its result under the baseline."""
+    bundle: str
+    """Folder of the MHIM model."""
+    judged: dict[str, list[Judged]]
+    """Every held-out slide, in order of its name, by model."""
     text: str
     """Figures on held-out slides, for the terminal."""
 
 
-def run(folder: str, seed: int = 0, n_slides: int = DEMO.n_slides) -> Iterator[object]:
+def run(
+    folder: str,
+    seed: int = 0,
+    n_slides: int = DEMO.n_slides,
+    training: TrainConfig = TRAINING,
+) -> Iterator[object]:
     """Make slides, extract features, train, and predict the held-out slides.
 
     What lies in the folder from an earlier run with the same settings is used again.
@@ -69,6 +78,8 @@ def run(folder: str, seed: int = 0, n_slides: int = DEMO.n_slides) -> Iterator[o
         Seed of slides and training.
     n_slides : int
         Slides of the cohort.
+    training : TrainConfig
+        How both models are trained; its seed is set to ``seed``.
 
     Yields
     ------
@@ -77,15 +88,20 @@ def run(folder: str, seed: int = 0, n_slides: int = DEMO.n_slides) -> Iterator[o
 
     Raises
     ------
+    ConfigError
+        If the folder holds a demo of another seed or size.
     MhimError
         If a stage cannot be done.
     """
     place = Workspace(Path(folder))
+    _claim(place, seed, n_slides)
     yield from _timed("1/4 slides  ", write_cohort(place.root, n_slides, seed))
     rows = Cohort.read(place.cohort_path).rows
     yield from _timed("2/4 features", _extract(rows, folder))
     bundles: dict[str, str] = {}
-    yield from _timed("3/4 train   ", _train(place, seed, bundles))
+    yield from _timed(
+        "3/4 train   ", _train(place, replace(training, seed=seed), bundles)
+    )
     held_out = [row for row in rows if row.role == "test"]
     yield from _timed("4/4 predict ", _predict(held_out, bundles, folder))
     yield _finish(place, held_out, bundles, seed)
@@ -109,6 +125,7 @@ def window_command(done: DemoDone, screenshot: bool) -> list[str] | None:
     """
     command = [sys.executable, "-m", "napari_mhim.plugin.show"]
     command += [done.slide, done.result, "--baseline", done.baseline_result]
+    command += ["--bundle", done.bundle]
     if not screenshot:
         return command
     screen = shutil.which("xvfb-run")
@@ -133,13 +150,29 @@ def _strict(events: Iterator[object]) -> Iterator[object]:
 
 
 def _extract(rows: Sequence[CohortRow], folder: str) -> Iterator[object]:
-    slides = [str(row.path) for row in rows]
+    slides = [row.path for row in rows]
     yield from _strict(pipeline.extract_slides(slides, folder, FEATURES))
 
 
-def _train(place: Workspace, seed: int, bundles: dict[str, str]) -> Iterator[object]:
+def _claim(place: Workspace, seed: int, n_slides: int) -> None:
+    """Note what the folder is for: another cohort would overwrite its slides."""
+    path, wanted = place.root / "demo.json", {"seed": seed, "slides": n_slides}
+    if path.is_file():
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if found != wanted:
+            raise ConfigError(
+                f"{str(place.root)!r} holds a demo of {found}, asked is {wanted}; take "
+                "another folder, or delete this one"
+            )
+        return
+    with writing(path) as part:
+        part.write_text(json.dumps(wanted), encoding="utf-8")
+
+
+def _train(
+    place: Workspace, config: TrainConfig, bundles: dict[str, str]
+) -> Iterator[object]:
     """Train both models; ``bundles`` takes their folders."""
-    config = replace(TRAINING, seed=seed)
     events = pipeline.train(
         str(place.root), str(place.cohort_path), config, FEATURES, RUN
     )
@@ -154,7 +187,7 @@ def _train(place: Workspace, seed: int, bundles: dict[str, str]) -> Iterator[obj
 def _predict(
     rows: Sequence[CohortRow], bundles: dict[str, str], folder: str
 ) -> Iterator[object]:
-    slides = [str(row.path) for row in rows]
+    slides = [row.path for row in rows]
     for bundle in bundles.values():
         yield from _strict(pipeline.predict_slides(slides, bundle, folder))
 
@@ -166,26 +199,27 @@ def _finish(
     seed: int,
 ) -> DemoDone:
     truths = {row.slide: read_truth(row.path) for row in rows}
-    paths = {
+    results = {
         name: {row.slide: _result_path(place, bundle, row) for row in rows}
         for name, bundle in bundles.items()
     }
-    columns = {
-        name: figures(
-            [judge(SlideResult.load(path), truths[s]) for s, path in found.items()]
-        )
-        for name, found in paths.items()
+    judged = {
+        name: [judge(SlideResult.load(path), truths[s]) for s, path in found.items()]
+        for name, found in results.items()
     }
+    columns = {name: figures(slides) for name, slides in judged.items()}
     shown = _first_with_both(truths)
-    slide = next(str(row.path) for row in rows if row.slide == shown)
-    result = paths[MHIM][shown]
+    slide = next(row.path for row in rows if row.slide == shown)
+    result = results[MHIM][shown]
     write_folder(str(result), slide, place.root / "report" / shown)
     _write_figures(place.root / "figures.json", columns, seed)
     return DemoDone(
         folder=str(place.root),
         slide=slide,
         result=str(result),
-        baseline_result=str(paths[BASELINE][shown]),
+        baseline_result=str(results[BASELINE][shown]),
+        bundle=bundles[MHIM],
+        judged=judged,
         text=_text(columns, truths, seed),
     )
 
