@@ -33,6 +33,7 @@ VERSION_2 = {
     "merge.norm.weight": (16,),
     "merge.global_q_mm": (1, 5, 16),
 }
+NORMS = ("norm", "layer1.norm", "layer2.norm")
 DSMIL = {
     **{key: shape for key, shape in PLAIN.items() if "attention" not in key},
     "online_encoder.i_classifier.0.weight": (3, 16),
@@ -45,6 +46,28 @@ DSMIL = {
     "online_encoder.b_classifier.v.1.bias": (16,),
     "online_encoder.b_classifier.fcc.weight": (3, 3, 16),
     "online_encoder.b_classifier.fcc.bias": (3,),
+}
+TRANSMIL = {
+    **{key: shape for key, shape in PLAIN.items() if "attention" not in key},
+    "online_encoder.cls_token": (1, 1, 16),
+    "online_encoder.mask_token": (1, 1, 16),  # in files of early runs
+    **{f"online_encoder.{name}.weight": (16,) for name in NORMS},
+    **{f"online_encoder.{name}.bias": (16,) for name in NORMS},
+    **{
+        f"online_encoder.layer{layer}.attn.{name}": shape
+        for layer in (1, 2)
+        for name, shape in {
+            "to_qkv.weight": (24, 16),
+            "to_out.0.weight": (16, 8),
+            "to_out.0.bias": (16,),
+            "res_conv.weight": (2, 1, 33, 1),
+        }.items()
+    },
+    **{
+        f"online_encoder.pos_embedding.proj{name}.{leaf}": shape
+        for name, side in (("", 7), ("1", 5), ("2", 3))
+        for leaf, shape in (("weight", (16, 1, side, side)), ("bias", (16,)))
+    },
 }
 LAYOUTS = {"plain": PLAIN, "gated": GATED, "version 2": VERSION_2}
 
@@ -106,6 +129,13 @@ def test_recognises_dsmil_and_drops_the_head_it_never_uses(
     checkpoint = read_official(saved(tensors(DSMIL)), "relu")
     assert checkpoint.model == "dsmil"
     assert checkpoint.options["n_classes"] == 3
+    assert predict(checkpoint, torch.randn(9, 12)).shape == (3,)
+
+
+def test_recognises_transmil_with_its_heads(saved: Callable[[Any], Path]):
+    checkpoint = read_official(saved(tensors(TRANSMIL)), "gelu")
+    assert checkpoint.model == "transmil"
+    assert (checkpoint.options["heads"], checkpoint.options["head_dim"]) == (2, 4)
     assert predict(checkpoint, torch.randn(9, 12)).shape == (3,)
 
 

@@ -82,6 +82,6 @@ def both_ways(seed: int) -> tuple[float, float, float]:
 @pytest.mark.slow
 def test_mhim_finds_the_hard_kind_a_plain_model_overlooks():
     plains, mhims, ratios = zip(*map(both_ways, SEEDS), strict=True)
-    assert min(ratios) > EASIEST * 0.9
+    assert min(ratios) > EASIEST
     assert min(mhims) > 0.85
     assert sum(mhims) / len(SEEDS) > sum(plains) / len(SEEDS) + 0.1

@@ -276,7 +276,7 @@ def test_auto_lands_above_the_easy_share_and_says_how():
     recipe = around_abmil(easy_abmil())
     recipe.prepare([(slide(0.05), 1), (slide(0.1), 1), (slide(0.0), 0)])
     described = recipe.describe()
-    assert 0.1 < described["mask_ratio_high"] < 0.2
+    assert 0.1 < described["mask_ratio_high"] < 0.3
     assert "2 training slides" in described["mask_ratio_high_found"]
     kept = recipe.losses(slide(0.1), 1, 0, 10).kept
     assert kept == 100 - -(-100 * described["mask_ratio_high"] // 1)

@@ -6,8 +6,10 @@ until the easy ones are gone, and then hardly any more; the share at which it ha
 ``FALLEN`` of the way is the slide's easy share. A slide speaks if its lead falls by half
 or more, and nearly as far as that of the slides whose lead falls farthest (``LOUD``):
 slides without easy instances, positive or negative, have little to lose, and so no class
-need be named positive. The ratio covers ``QUANTILE`` of the slides that speak, and a
-margin: a trace of easy tissue left in is enough for a student to learn nothing else.
+need be named positive. Where some of those lose their class altogether, they alone
+speak: a negative slide's lead falls, too, but not so far. The ratio covers ``QUANTILE``
+of the slides that speak, and a margin: a trace of easy tissue left in is enough for a
+student to learn nothing else.
 """
 
 from bisect import bisect_left
@@ -72,7 +74,8 @@ def find_easy_share(teacher: MILModel, bags: Iterable[tuple[Tensor, int]]) -> Ea
             f"{SHARES[-1]:.0%} hidden, so nothing stands out as easy",
         )
     least = LOUD * _quantile([fall.depth for fall in falls])
-    shares = [fall.share for fall in falls if fall.depth >= least]
+    loud = [fall for fall in falls if fall.depth >= least]
+    shares = [fall.share for fall in [f for f in loud if f.is_lost] or loud]
     covered = _quantile(shares)
     return EasyShare(
         round(min(covered * MARGIN, SHARES[-1]), 3),
@@ -89,6 +92,8 @@ class Fall:
     """Share hidden when it has fallen ``FALLEN`` of the way, in (0, 1)."""
     depth: float
     """How far it falls in all, on the scale of the logits, above 0."""
+    is_lost: bool
+    """Whether another class leads in the end."""
 
 
 @torch.no_grad()
@@ -127,7 +132,7 @@ def fall_of(teacher: MILModel, x: Tensor, label: int) -> Fall | None:
     )
     # what was hidden, not what was asked for: they differ in a small bag
     share = high_mask(whole.scores, SHARES[first]).float().mean().item()
-    return Fall(share, before - after)
+    return Fall(share, before - after, after < 0)
 
 
 def _quantile(values: list[float]) -> float:
