@@ -4,7 +4,7 @@ from math import ceil
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -84,6 +84,7 @@ def test_averaged_heads_each_bring_their_share(
 
 
 @given(sizes, ratios, st.floats(0.01, 1, exclude_max=True), seeds)
+@example(2, 1.0, 0.5, 0)
 def test_random_high_mask_hides_a_part_of_the_top(
     n: int, ratio: float, share: float, seed: int
 ):

@@ -69,12 +69,12 @@ def high_mask(
     if not 0 < keep_share <= 1:
         raise ConfigError(f"high_keep_share must be in (0, 1], got {keep_share}")
     n = scores.shape[-1]
+    if keep_share == 1:
+        return _fuse(scores, min(ceil(n * ratio), n - 1), fusion)
     share = ratio / keep_share
     if share > 1:  # every instance is a candidate, and `ratio` of them are marked
         share, keep_share = 1.0, ratio
     n_candidates = ceil(n * share)
-    if keep_share == 1:
-        return _fuse(scores, min(n_candidates, n - 1), fusion)
     candidates = _fuse(scores, n_candidates, fusion)
     if fusion == "mean":  # heads overlap: how many they brought is in the data
         n_candidates = int(candidates.sum())
