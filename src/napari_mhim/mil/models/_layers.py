@@ -1,6 +1,6 @@
 """Layers that several models share."""
 
-from torch import nn
+from torch import Tensor, nn
 
 from napari_mhim.errors import ConfigError
 
@@ -106,3 +106,22 @@ def initialise(model: nn.Module) -> None:
         elif isinstance(module, nn.LayerNorm):
             nn.init.ones_(module.weight)
             nn.init.zeros_(module.bias)
+
+
+def linear_evidence(h: Tensor, weight: Tensor) -> Tensor:
+    """Judge instances alone by a linear classifier without bias.
+
+    Parameters
+    ----------
+    h : Tensor, shape (N, D)
+        Embedded instances.
+    weight : Tensor, shape (C, D)
+        The classifier's.
+
+    Returns
+    -------
+    Tensor, shape (N, C)
+        Logits minus their mean over classes.
+    """
+    # centring the small matrix is centring the result
+    return h @ (weight - weight.mean(dim=0)).T

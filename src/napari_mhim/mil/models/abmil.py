@@ -19,10 +19,11 @@ from typing import Any
 from torch import Tensor, nn
 
 from napari_mhim.mil.model import MILModel, MILOutput
+from napari_mhim.mil.models._attention import GatedAttention, PlainAttention
 from napari_mhim.mil.models._layers import (
-    activation,
     check_classes,
     initialise,
+    linear_evidence,
     projection,
 )
 
@@ -60,37 +61,8 @@ class ABMIL(MILModel):
             embedding=pooled,
             scores=weights.detach(),
             attention=weights.detach(),
-            weigh=partial(_evidence, h.detach(), self.head.weight.detach()),
+            weigh=partial(linear_evidence, h.detach(), self.head.weight.detach()),
         )
-
-
-class PlainAttention(nn.Module):
-    """Attention before the softmax, from two layers: (N, D) -> (N, 1)."""
-
-    def __init__(self, width: int, hidden: int, act: str):
-        super().__init__()
-        self.hidden = nn.Linear(width, hidden, bias=False)
-        self.act = activation(act)
-        self.score = nn.Linear(hidden, 1, bias=False)
-
-    def forward(self, h: Tensor) -> Tensor:
-        """Score embedded instances, shape (N, D); the result has shape (N, 1)."""
-        raw: Tensor = self.score(self.act(self.hidden(h)))
-        return raw
-
-
-class GatedAttention(PlainAttention):
-    """Attention whose hidden layer is multiplied by a sigmoid gate: (N, D) -> (N, 1)."""
-
-    def __init__(self, width: int, hidden: int, act: str):
-        super().__init__(width, hidden, act)
-        self.gate = nn.Linear(width, hidden, bias=False)
-
-    def forward(self, h: Tensor) -> Tensor:
-        """Score embedded instances, shape (N, D); the result has shape (N, 1)."""
-        open_share = self.gate(h).sigmoid()  # (N, hidden)
-        raw: Tensor = self.score(self.act(self.hidden(h)) * open_share)
-        return raw
 
 
 def build(
@@ -162,8 +134,3 @@ def official_config(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
         "attention_dim": tensors["attention.hidden.weight"].shape[0],
         "gated": "attention.gate.weight" in tensors,
     }
-
-
-def _evidence(h: Tensor, weight: Tensor) -> Tensor:
-    # centring the small matrix is centring the result
-    return h @ (weight - weight.mean(dim=0)).T  # (N, C)

@@ -12,7 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from napari_mhim.mil.model import MILModel, MILOutput
-from napari_mhim.mil.models._layers import check_classes, initialise, projection
+from napari_mhim.mil.models._layers import (
+    check_classes,
+    initialise,
+    linear_evidence,
+    projection,
+)
 
 
 class MeanPool(MILModel):
@@ -31,7 +36,7 @@ class MeanPool(MILModel):
         """Pool embedded instances, shape (N, D), N ≥ 1, into one output."""
         pooled = h.mean(dim=0, keepdim=True)  # (1, D)
         with torch.no_grad():
-            evidence = self._evidence(h)
+            evidence = linear_evidence(h, self.head.weight)
         return MILOutput(
             logits=self.head(pooled)[0],  # (C,)
             embedding=pooled,
@@ -39,12 +44,6 @@ class MeanPool(MILModel):
             attention=torch.full_like(evidence[:, 0], 1 / len(h))[None],  # (1, N)
             weigh=partial(torch.clone, evidence),
         )
-
-    def _evidence(self, h: Tensor) -> Tensor:
-        # centring the small matrix is centring the result
-        weight = self.head.weight - self.head.weight.mean(dim=0)
-        evidence: Tensor = h @ weight.T  # (N, C)
-        return evidence
 
 
 def build(
