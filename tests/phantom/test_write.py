@@ -57,7 +57,8 @@ def test_the_tissue_mask_finds_the_tissue_and_leaves_out_the_pen(
     is_tissue = clean[at].min(axis=2) < 215
     is_pen = (drawn[at] != clean[at]).any(axis=2)
     assert found.mask[is_tissue & ~is_pen].mean() > 0.9
-    assert found.mask[is_pen].mean() < 0.1
+    # ink over tissue may look like either
+    assert found.mask[is_pen & ~is_tissue].mean() < 0.1
 
 
 def test_every_lesion_lies_on_patches_of_the_grid(path) -> None:

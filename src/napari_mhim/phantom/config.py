@@ -21,7 +21,7 @@ class PhantomConfig:
     """Whether somebody drew on the glass."""
     easy_share: tuple[float, float] = (0.02, 0.07)
     """Least and largest share of the tissue that easy lesions fill."""
-    hard_share: tuple[float, float] = (0.012, 0.03)
+    hard_share: tuple[float, float] = (0.025, 0.05)
     """Least and largest share of the tissue that hard lesions fill."""
     hard_contrast: float = 1.0
     """How far hard lesions are from normal tissue; 0 makes them normal."""

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-INKS = ((20, 72, 158), (30, 120, 70), (35, 35, 40))
+INKS = ((12, 82, 168), (30, 120, 70), (35, 35, 40))
 """Blue, green and black ink, RGB."""
 
 
