@@ -105,7 +105,8 @@ def test_lesions_fill_the_shares_they_should(seed) -> None:
     n_patches = (share >= 0.25).sum()
     labels = phantom.truth.patch_labels(grid)
     assert 0.02 <= (labels == 1).sum() / n_patches <= 0.105
-    assert 0.01 <= (labels == 2).sum() / n_patches <= 0.06
+    # above the share of the area: the last focus overshoots, and edges count from 1/4 on
+    assert 0.02 <= (labels == 2).sum() / n_patches <= 0.09
     assert 200 <= n_patches <= 500
 
 
