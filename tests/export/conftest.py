@@ -1,49 +1,8 @@
-import numpy as np
 import pytest
 
-from napari_mhim.mil.result import Cutoff, SlideResult
-from napari_mhim.slide.tiling import PatchGrid
+from napari_mhim.mil.result import SlideResult
 
 
 @pytest.fixture
-def result() -> SlideResult:
-    """A slide of 40 by 60 patches, not square, of which 300 hold tissue."""
-    rng = np.random.default_rng(3)
-    cells = np.argwhere(rng.random((40, 60)) < 0.15)[:300].astype(np.int32)
-    n = len(cells)
-    attention = rng.random((1, n)).astype(np.float32)
-    attention /= attention.sum()
-    towards = rng.normal(size=n).astype(np.float32)
-    return SlideResult(
-        slide="case-01",
-        path="case-01.tif",
-        fingerprint="f" * 64,
-        slide_shape=(5200, 9000),
-        slide_mpp=(0.5, 0.25),
-        grid=PatchGrid(
-            origin=np.array([10.0, 20.0]),
-            stride_px=np.array([128.0, 148.5]),
-            patch_px=np.array([128.0, 148.5]),
-            shape=(40, 60),
-            cells=cells,
-            mpp=0.5,
-            patch_model_px=128,
-        ),
-        bundle="mhim",
-        bundle_id="abc",
-        classes=("normal", "tumour"),
-        target=1,
-        probabilities=np.array([0.25, 0.75], np.float32),
-        attention=attention,
-        branches=("attention",),
-        evidence=np.stack([-towards, towards], axis=1),
-        evidence_kind="exact",
-        evidence_limits=np.array([2.0, 2.0], np.float32),
-        student_scores=attention[0],
-        teacher_scores=rng.random(n).astype(np.float32),
-        score_source="teacher",
-        mask=rng.random(n) < 0.1,
-        mask_ratio_high=0.1,
-        cutoff=Cutoff(0.44, 8, "validation"),
-        role="test",
-    )
+def result(made_result: SlideResult) -> SlideResult:
+    return made_result
