@@ -1,7 +1,7 @@
 # Two commands: `make demo` runs the main job, `make test` passes the tests.
 # Both set up all they need; HEADLESS=1 keeps the demo from opening a window.
 
-PYTHON ?= python3
+export PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= demo-out
