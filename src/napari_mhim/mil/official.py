@@ -60,9 +60,7 @@ def read_official(path: str | Path, act: str | None = None) -> Official:
         not given.
     """
     path = Path(path)
-    parts = {
-        name: _plain_names(part) for name, part in _containers(_load(path), path)
-    }
+    parts = {name: _plain_names(part) for name, part in _containers(_load(path), path)}
     student = parts.get("model") or parts["teacher"]
     model, options, weights = _recognise(student, path)
     if act is None:

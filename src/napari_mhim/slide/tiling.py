@@ -10,7 +10,6 @@ from napari_mhim.slide.scale import MPP_RANGE
 from napari_mhim.slide.slide import Slide
 from napari_mhim.slide.tissue import TissueMask
 
-
 MOST_CELLS = 50_000_000
 """Cells a grid may have: more is a slip of the settings, not a slide."""
 
