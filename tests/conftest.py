@@ -54,6 +54,7 @@ def made_result() -> SlideResult:
         classes=("normal", "tumour"),
         target=1,
         probabilities=np.array([0.25, 0.75], np.float32),
+        remaining=np.array([0.4, 0.6], np.float32),
         attention=attention,
         branches=("attention",),
         evidence=np.stack([-towards, towards], axis=1),

@@ -254,7 +254,7 @@ def demo_command(
     """Make slides, train a baseline and MHIM on them, and open a held-out one."""
     done = show(demo.run(str(out), seed=seed))
     report = next(event for event in done if isinstance(event, demo.DemoDone))
-    console.print(report.text, highlight=False)
+    console.print(report.text, highlight=False, soft_wrap=True)
     windowed = not headless and _has_display()
     command = demo.window_command(report, screenshot=not windowed)
     if command is None:

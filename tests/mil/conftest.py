@@ -49,6 +49,7 @@ def make_result() -> Callable[..., SlideResult]:
             "classes": CLASSES,
             "target": 1,
             "probabilities": np.array([0.3, 0.7], np.float32),
+            "remaining": np.array([0.4, 0.6], np.float32),
             "attention": attention / attention.sum(),
             "branches": ("attention",),
             "evidence": np.concatenate([-evidence, evidence], axis=1),

@@ -15,7 +15,7 @@ from napari_mhim.mil.bags import Bag
 from napari_mhim.mil.bundle import Bundle, save_bundle
 from napari_mhim.mil.evaluate import auc
 from napari_mhim.mil.predict import Predictor, predict
-from napari_mhim.mil.result import SlideResult, hard_instances
+from napari_mhim.mil.result import SlideResult
 from napari_mhim.mil.train import fit
 
 
@@ -77,8 +77,20 @@ def test_a_model_without_teacher_says_so(trained_run: Path, bag: Bag) -> None:
     result = predict(baseline, bag, "cpu")
     assert result.score_source == "own scores"
     np.testing.assert_array_equal(result.teacher_scores, result.student_scores)
-    assert not result.mask.any()  # plain training hides nothing
-    assert len(hard_instances(result)) > 0
+    assert not result.mask.any()  # plain training hides nothing, so all of it remains
+    np.testing.assert_array_equal(result.remaining, result.probabilities)
+
+
+def test_what_remains_is_the_student_on_the_patches_left(
+    bundle: Bundle, bag: Bag
+) -> None:
+    result = predict(bundle, bag, "cpu")
+    assert 0 < result.mask.sum() < len(result)
+    student = bundle.student()
+    left = torch.from_numpy(bag.features[~result.mask])
+    with torch.no_grad():
+        expected = student.probabilities(student(left)).numpy()
+    np.testing.assert_allclose(result.remaining, expected, rtol=1e-5)
 
 
 def test_one_patch_is_never_hidden(bundle: Bundle) -> None:

@@ -197,6 +197,7 @@ def _random_result(n: int, generator: np.random.Generator) -> SlideResult:
         classes=("normal", "tumour"),
         target=1,
         probabilities=np.array([0.5, 0.5], np.float32),
+        remaining=np.array([0.4, 0.6], np.float32),
         attention=np.full((1, n), 1 / n, np.float32),
         branches=("attention",),
         evidence=evidence,
@@ -209,3 +210,23 @@ def _random_result(n: int, generator: np.random.Generator) -> SlideResult:
         mask=generator.random(n) < 0.3,
         mask_ratio_high=0.3,
     )
+
+
+def test_no_hard_instances_where_the_rest_does_not_come_to_the_class(
+    make_result: MakeResult,
+) -> None:
+    result = make_result(n=30, cutoff=Cutoff(0.5, 8, "validation"))
+    assert len(hard_instances(result))
+    below = replace(result, remaining=np.array([0.55, 0.45], np.float32))
+    assert len(hard_instances(below)) == 0
+    # the same rest is enough where the cut-off is lower
+    lower = replace(below, cutoff=Cutoff(0.4, 8, "validation"))
+    assert len(hard_instances(lower)) == len(hard_instances(result))
+
+
+def test_a_class_without_a_cutoff_needs_the_largest_score(
+    make_result: MakeResult,
+) -> None:
+    result = make_result(n=30)
+    assert len(hard_instances(result, 1))
+    assert len(hard_instances(result, 0)) == 0

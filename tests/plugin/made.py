@@ -56,6 +56,7 @@ def result(positive: bool = True, seed: int = 0, **changes) -> SlideResult:
         classes=("normal", "tumour"),
         target=1,
         probabilities=np.array([0.09, 0.91] if positive else [0.79, 0.21], np.float32),
+        remaining=np.array([0.4, 0.6] if positive else [0.8, 0.2], np.float32),
         attention=attention[None].astype(np.float32),
         branches=("attention",),
         evidence=np.stack([-push, push], axis=1).astype(np.float32),

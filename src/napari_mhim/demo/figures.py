@@ -81,8 +81,8 @@ def judge(result: SlideResult, truth: PhantomTruth) -> Judged:
         evidence_auc=rank_auc(evidence[~clean], evidence[clean]),
         hard_attention_auc=rank_auc(attention[hard], attention[clean]),
         hard_evidence_auc=rank_auc(evidence[hard], evidence[clean]),
-        # a slide whose hard lesions get no ring at all has missed them: 0, not undefined
-        precision=right / max(len(shown), 1) if hard.any() else nan,
+        # no ring is no claim, so it has no precision; what it misses counts in the recall
+        precision=right / len(shown) if hard.any() and len(shown) else nan,
         recall=right / float(hard.sum()) if hard.any() else nan,
         easy_hidden=float(result.mask[easy].mean()) if easy.any() else nan,
         hard_hidden=float(result.mask[hard].mean()) if hard.any() else nan,

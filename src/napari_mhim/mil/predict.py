@@ -85,6 +85,7 @@ class Predictor:
         mask = high_mask(
             guide.scores, config.mask_ratio_high, fusion=config.head_fusion
         )
+        left = self._student(x[~mask]) if mask.any() else output
         attention, evidence = as_array(output.attention), as_array(output.evidence)
         return SlideResult(
             slide=bag.name,
@@ -98,6 +99,7 @@ class Predictor:
             classes=config.classes,
             target=config.target_index,
             probabilities=as_array(self._student.probabilities(output)),
+            remaining=as_array(self._student.probabilities(left)),
             attention=attention,
             branches=self._student.branches,
             evidence=evidence,

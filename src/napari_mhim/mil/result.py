@@ -47,6 +47,8 @@ class SlideResult:
     """Index of the class of interest."""
     probabilities: NDArray[np.float32]
     """Student's score of each class, shape (C,), summing to 1."""
+    remaining: NDArray[np.float32]
+    """Student's score of each class without the hidden patches, shape (C,), summing to 1."""
     attention: NDArray[np.float32]
     """Student's weight of each patch, shape (K, N)."""
     branches: tuple[str, ...]
@@ -191,6 +193,10 @@ def hard_instances(
 ) -> HardInstances:
     """Pick the hard patches: not hidden, speaking for the class, weighed most by the student.
 
+    Evidence has no zero of its own: on any slide some patches push a little towards any
+    class. So there are hard patches only where the patches left, the hidden ones apart,
+    still come to the class (:func:`still_speaks_for`).
+
     Parameters
     ----------
     result : SlideResult
@@ -207,7 +213,8 @@ def hard_instances(
     """
     chosen = result.target if class_index is None else class_index
     evidence = result.evidence[:, chosen]
-    eligible = np.flatnonzero(~result.mask & (evidence > 0))
+    speaks = still_speaks_for(result, chosen)
+    eligible = np.flatnonzero(~result.mask & (evidence > 0) & speaks)
     # stable: patches of equal weight stay in the bag's order
     order = np.argsort(-result.student_scores[eligible], kind="stable")
     index = eligible[order[:k]]
@@ -223,6 +230,27 @@ def hard_instances(
             for s, t, e in zip(student, teacher, evidence[index], strict=True)
         ),
     )
+
+
+def still_speaks_for(result: SlideResult, class_index: int) -> bool:
+    """Tell whether a slide comes to a class without the patches that would be hidden.
+
+    Parameters
+    ----------
+    result : SlideResult
+        What the model saw.
+    class_index : int
+        The class.
+
+    Returns
+    -------
+    bool
+        Whether the remaining patches' score reaches the cut-off; for a class without one,
+        whether it is the largest.
+    """
+    if class_index == result.target and result.cutoff is not None:
+        return bool(result.remaining[class_index] >= result.cutoff.value)
+    return int(result.remaining.argmax()) == class_index
 
 
 def _ranks(scores: NDArray[np.float32]) -> NDArray[np.int64]:
@@ -244,6 +272,7 @@ def _reason(
 
 _ARRAYS = (
     "probabilities",
+    "remaining",
     "attention",
     "evidence",
     "evidence_limits",
@@ -342,6 +371,7 @@ def _check_shapes(result: SlideResult, path: Path) -> None:
     n, c, k = len(result.grid), len(result.classes), len(result.branches)
     wanted = {
         "probabilities": (c,),
+        "remaining": (c,),
         "attention": (k, n),
         "evidence": (n, c),
         "evidence_limits": (c,),

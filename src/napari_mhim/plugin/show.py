@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 PLUGIN, WIDGET = "napari-mhim", "MHIM"
 """Names of the plugin and of its dock in the manifest."""
+_LAID_OUT_MS = 400
 
 
 def layers(
@@ -147,6 +148,7 @@ def screenshots(viewer: Any, dock: "MhimDock", folder: Path) -> list[Path]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     _wait(lambda: bool(dock.state.device or dock.state.problem), seconds=60)
+    dock.canvas.look_at_all()
     found = [_picture(viewer, folder / "screen-0-first.png")]
     for number, step in enumerate(dock.review.tour.steps, start=1):
         if not step.isHidden():
@@ -187,6 +189,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         screenshots(viewer, dock, Path(asked.screenshot))
         viewer.close()
     else:
+        from qtpy.QtCore import QTimer
+
+        # the window gives the canvas its size only once it is shown
+        QTimer.singleShot(_LAID_OUT_MS, dock.canvas.look_at_all)
         napari.run()
 
 

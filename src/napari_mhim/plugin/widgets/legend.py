@@ -43,7 +43,7 @@ class ColourBar(QWidget):  # type: ignore[misc]
         low, high = self._layer.contrast_limits
         middle = (low + high) / 2
         sign = "+" if low < 0 else ""
-        return (f"{low:.2g}", f"{middle:.2g}", f"{high:{sign}.2g}")
+        return (_short(low), _short(middle), _short(high, sign))
 
     def sizeHint(self) -> QSize:
         """Give room for the bar and two lines of text."""
@@ -182,3 +182,9 @@ def _spread(painter: QPainter, room: QRectF, texts: tuple[str, str, str]) -> Non
     )
     for side, text in zip(sides, texts, strict=True):
         painter.drawText(room, side | Qt.AlignmentFlag.AlignVCenter, text)
+
+
+def _short(value: float, sign: str = "") -> str:
+    """Give two digits, and never a power of ten: 0.25, 4, 140."""
+    two = float(f"{value:.2g}")
+    return f"{two:{sign}.0f}" if abs(two) >= 10 else f"{two:{sign}g}"
