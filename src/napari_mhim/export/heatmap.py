@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 COLORMAP = "PuOr_r"
 """Diverging, readable without red–green vision: orange speaks for the class, purple against."""
-OPACITY = 0.5
+OPACITY = 0.8
 BAR_SHARE = 0.25
 """Longest scale bar, as a share of the picture's width."""
 NICE_UM = (10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000)
@@ -77,7 +77,8 @@ def _draw_evidence(result: SlideResult, axes: "Axes") -> None:
         cmap=COLORMAP,
         vmin=-limit,
         vmax=limit,
-        alpha=OPACITY,
+        # what says nothing is not drawn: a veil over the tissue would be read as something
+        alpha=OPACITY * np.nan_to_num(np.abs(image) / limit).clip(0, 1) ** 0.5,
         interpolation="nearest",
     )
     figure = axes.figure
