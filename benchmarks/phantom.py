@@ -29,7 +29,7 @@ from napari_mhim.demo.figures import (
     rank_auc,
     slide_auc,
 )
-from napari_mhim.demo.run import BASELINE, FEATURES, MHIM, TRAINING, DemoDone, run
+from napari_mhim.demo.stages import BASELINE, FEATURES, MHIM, TRAINING, DemoDone, run
 from napari_mhim.features.store import FeatureStore
 from napari_mhim.mil.cohort import Cohort
 from napari_mhim.phantom import DEMO, KINDS, read_truth
@@ -138,7 +138,9 @@ def main() -> None:
     parser.add_argument(
         "--seeds", type=int, default=5, help="cohorts, each of its seed"
     )
-    parser.add_argument("--first-seed", type=int, default=1, help="0 is the demo's own")
+    parser.add_argument(
+        "--first-seed", type=int, default=1, help="0 set the phantom up"
+    )
     parser.add_argument("--slides", type=int, default=DEMO.n_slides, help="a cohort")
     parser.add_argument("--epochs", type=int, default=TRAINING.epochs)
     parser.add_argument(

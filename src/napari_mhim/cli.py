@@ -27,6 +27,7 @@ from napari_mhim.errors import ConfigError, MhimError
 from napari_mhim.events import Note, Progress
 from napari_mhim.features.config import ExtractConfig
 from napari_mhim.mil.config import TrainConfig
+from napari_mhim.phantom import DEMO
 from napari_mhim.settings import load_settings
 from napari_mhim.slide.files import slide_files
 
@@ -249,7 +250,7 @@ def demo_command(
     headless: Annotated[
         bool, typer.Option("--headless", envvar="HEADLESS", help="Open no window.")
     ] = False,
-    seed: Annotated[int, typer.Option(help="Seed of slides and training.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of slides and training.")] = DEMO.seed,
 ) -> None:
     """Make slides, train a baseline and MHIM on them, and open a held-out one."""
     done = show(demo.run(str(out), seed=seed))

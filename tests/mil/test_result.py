@@ -219,6 +219,9 @@ def test_no_hard_instances_where_the_rest_does_not_come_to_the_class(
     assert len(hard_instances(result))
     below = replace(result, remaining=np.array([0.55, 0.45], np.float32))
     assert len(hard_instances(below)) == 0
+    # a slide that does not come to it as a whole has none either
+    whole = replace(result, probabilities=np.array([0.6, 0.4], np.float32))
+    assert len(hard_instances(whole)) == 0
     # the same rest is enough where the cut-off is lower
     lower = replace(below, cutoff=Cutoff(0.4, 8, "validation"))
     assert len(hard_instances(lower)) == len(hard_instances(result))

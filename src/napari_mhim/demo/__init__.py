@@ -4,10 +4,10 @@ from importlib import import_module
 from typing import Any
 
 _PUBLIC = {
-    "DemoDone": "napari_mhim.demo.run",
-    "StageDone": "napari_mhim.demo.run",
-    "run": "napari_mhim.demo.run",
-    "window_command": "napari_mhim.demo.run",
+    "DemoDone": "napari_mhim.demo.stages",
+    "StageDone": "napari_mhim.demo.stages",
+    "run": "napari_mhim.demo.stages",
+    "window_command": "napari_mhim.demo.stages",
     "figures": "napari_mhim.demo.figures",
     "report": "napari_mhim.demo.figures",
 }

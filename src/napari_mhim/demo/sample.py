@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from napari_mhim.demo.run import RUN
+from napari_mhim.demo.stages import RUN
 from napari_mhim.errors import ConfigError
 from napari_mhim.mil.bundle import Bundle
 from napari_mhim.mil.cohort import Cohort

@@ -194,8 +194,8 @@ def hard_instances(
     """Pick the hard patches: not hidden, speaking for the class, weighed most by the student.
 
     Evidence has no zero of its own: on any slide some patches push a little towards any
-    class. So there are hard patches only where the patches left, the hidden ones apart,
-    still come to the class (:func:`still_speaks_for`).
+    class. So there are hard patches only where the slide comes to the class, and the
+    patches left, the hidden ones apart, still do (:func:`still_speaks_for`).
 
     Parameters
     ----------
@@ -233,7 +233,7 @@ def hard_instances(
 
 
 def still_speaks_for(result: SlideResult, class_index: int) -> bool:
-    """Tell whether a slide comes to a class without the patches that would be hidden.
+    """Tell whether a slide comes to a class, with and without the hidden patches.
 
     Parameters
     ----------
@@ -245,12 +245,14 @@ def still_speaks_for(result: SlideResult, class_index: int) -> bool:
     Returns
     -------
     bool
-        Whether the remaining patches' score reaches the cut-off; for a class without one,
-        whether it is the largest.
+        Whether the score of the whole slide and that of the remaining patches both reach
+        the cut-off; for a class without one, whether both are the largest.
     """
+    scores = (result.probabilities, result.remaining)
     if class_index == result.target and result.cutoff is not None:
-        return bool(result.remaining[class_index] >= result.cutoff.value)
-    return int(result.remaining.argmax()) == class_index
+        least = min(float(score[class_index]) for score in scores)
+        return least >= result.cutoff.value
+    return all(int(score.argmax()) == class_index for score in scores)
 
 
 def _ranks(scores: NDArray[np.float32]) -> NDArray[np.int64]:

@@ -40,6 +40,8 @@ class CohortConfig:
 class DemoCohort:
     """The cohort of the demo and of the benchmark, and how its slides are to be cut."""
 
+    seed: int = 1
+    """Seed of the demo, the first of the benchmark's; 0 was used to set the phantom up."""
     n_slides: int = 60
     """Slides: 27 to train on, 12 to validate, 21 held out; half of each hold lesions."""
     encoder: str = "texture"

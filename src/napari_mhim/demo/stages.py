@@ -62,7 +62,7 @@ class DemoDone:
 
 def run(
     folder: str,
-    seed: int = 0,
+    seed: int = DEMO.seed,
     n_slides: int = DEMO.n_slides,
     training: TrainConfig = TRAINING,
 ) -> Iterator[object]:

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from napari_mhim import demo
-from napari_mhim.demo.run import FEATURES, TRAINING, DemoDone, StageDone, run
 from napari_mhim.demo.sample import RULES, write_samples
+from napari_mhim.demo.stages import FEATURES, TRAINING, DemoDone, StageDone, run
 from napari_mhim.errors import ConfigError
 from napari_mhim.mil.config import TrainConfig
 from napari_mhim.mil.result import SlideResult, hard_instances
@@ -17,9 +17,9 @@ def _done(folder: str) -> DemoDone:
 
 
 def test_a_folder_of_another_demo_is_left_alone(tmp_path: Path) -> None:
-    (tmp_path / "demo.json").write_text(json.dumps({"seed": 0, "slides": 60}))
+    (tmp_path / "demo.json").write_text(json.dumps({"seed": 1, "slides": 60}))
     with pytest.raises(ConfigError, match="take another folder"):
-        next(run(str(tmp_path), seed=1))
+        next(run(str(tmp_path), seed=2))
     assert [path.name for path in tmp_path.iterdir()] == ["demo.json"]
 
 
