@@ -196,7 +196,7 @@ def _random_result(n: int, generator: np.random.Generator) -> SlideResult:
         bundle_id="",
         classes=("normal", "tumour"),
         target=1,
-        probabilities=np.array([0.5, 0.5], np.float32),
+        probabilities=np.array([0.4, 0.6], np.float32),
         remaining=np.array([0.4, 0.6], np.float32),
         attention=np.full((1, n), 1 / n, np.float32),
         branches=("attention",),
