@@ -7,6 +7,7 @@ from typer.testing import CliRunner
 
 from napari_mhim import cli, doctor
 from napari_mhim._options import options
+from napari_mhim.cli import fields, screen
 from napari_mhim.errors import ConfigError
 from napari_mhim.events import Progress
 from napari_mhim.features.config import ExtractConfig
@@ -41,13 +42,13 @@ def test_help_lists_the_commands() -> None:
 
 
 def test_settings_are_json_where_they_can_be() -> None:
-    found = cli._pairs(["mask_ratio_high=0.2", "act=gelu", "gated=true"])
+    found = fields.pairs(["mask_ratio_high=0.2", "act=gelu", "gated=true"])
     assert found == {"mask_ratio_high": 0.2, "act": "gelu", "gated": True}
 
 
 def test_a_setting_without_a_value_is_refused() -> None:
     with pytest.raises(ConfigError, match="name=value, got 'gated'"):
-        cli._pairs(["gated"])
+        fields.pairs(["gated"])
 
 
 def test_an_error_is_one_sentence_and_no_traceback(
@@ -68,7 +69,7 @@ def test_show_keeps_results_and_drops_progress() -> None:
         yield Progress("work", 1, 2)
         yield "made"
 
-    assert cli.show(job()) == ["made"]
+    assert screen.show(job()) == ["made"]
 
 
 def test_doctor_gives_json_and_fails_when_a_check_fails(monkeypatch) -> None:

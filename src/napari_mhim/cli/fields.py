@@ -1,0 +1,98 @@
+"""A command's options: made from the fields of a config, or shared by several commands."""
+
+import inspect
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from napari_mhim._options import options
+from napari_mhim.errors import ConfigError
+from napari_mhim.settings import load_settings
+
+Slides = Annotated[
+    list[Path], typer.Argument(help="Slide files, or folders of slides.")
+]
+WorkspaceDir = Annotated[
+    Path | None, typer.Option("--workspace", help="Folder of features and results.")
+]
+Pairs = Annotated[
+    list[str] | None, typer.Option(help="name=value, once for each setting.")
+]
+FEATURE_OPTIONS = ("encoder", "weights", "mpp", "patch_model_px", "slide_mpp")
+
+
+def takes(
+    config: type, name: str, only: tuple[str, ...] = ()
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command one option for each plain field of a config.
+
+    Parameters
+    ----------
+    config : type
+        A frozen dataclass.
+    name : str
+        The command's argument that takes the config.
+    only : tuple of str
+        Fields to offer; all plain ones where empty.
+
+    Returns
+    -------
+    callable
+        A decorator: the command is called with the config in place of its options.
+    """
+    shown = [
+        option
+        for option in options(config)
+        if option.is_plain and (not only or option.name in only)
+    ]
+    added = [
+        inspect.Parameter(
+            option.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=option.default,
+            annotation=Annotated[option.kind, typer.Option(help=option.help)],
+        )
+        for option in shown
+    ]
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        def wrapped(**kwargs: Any) -> None:
+            values = {option.name: kwargs.pop(option.name) for option in shown}
+            command(**{name: config(**values)}, **kwargs)
+
+        parameters = inspect.signature(command).parameters.values()
+        own = [
+            parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+            for parameter in parameters
+            if parameter.name != name
+        ]
+        wrapped.__name__ = command.__name__
+        wrapped.__doc__ = command.__doc__
+        wrapped.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+            [*own, *added]
+        )
+        return wrapped
+
+    return decorate
+
+
+def workspace_of(given: Path | None) -> str:
+    """Give the workspace asked for, or the user's own."""
+    return str(given or load_settings().workspace)
+
+
+def pairs(given: list[str] | None) -> dict[str, Any]:
+    """Turn ``name=value`` into settings; a value is read as JSON, else as text."""
+    found: dict[str, Any] = {}
+    for pair in given or ():
+        name, is_pair, text = pair.partition("=")
+        if not is_pair:
+            raise ConfigError(f"a setting is name=value, got {pair!r}")
+        try:
+            found[name] = json.loads(text)
+        except ValueError:
+            found[name] = text
+    return found
