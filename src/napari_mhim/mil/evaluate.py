@@ -6,37 +6,31 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_mhim.mil.bootstrap import (
+    RESAMPLES,
+    Interval,
+    interval_as_dict,
+    interval_of,
+    resample,
+    undefined,
+)
 from napari_mhim.mil.cutoff import Cutoff, decide
 
-RESAMPLES = 2000
-"""Bootstrap samples behind an interval."""
 FEW = 30
 """Slides below which a figure is said to rest on few."""
 
+__all__ = [
+    "FEW",
+    "Interval",
+    "Metrics",
+    "auc",
+    "by_patient",
+    "evaluate",
+    "metrics_as_dict",
+]
+
 _Floats = NDArray[np.float64]
 _Ints = NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A figure with its 95 % interval: bootstrap, or Wilson's where the figure is 0 or 1."""
-
-    value: float
-    """The figure; NaN when undefined."""
-    low: float
-    """Lower end of the interval; NaN when undefined."""
-    high: float
-    """Upper end of the interval; NaN when undefined."""
-    n: int
-    """Slides behind it."""
-    reason: str = ""
-    """Why it is undefined, "" when it is not."""
-
-    def __str__(self) -> str:
-        """Give the figure as a person reads it: ``.80 (.35–1.00, n = 6)``."""
-        if np.isnan(self.value):
-            return f"not defined (n = {self.n}): {self.reason}"
-        return f"{self.value:.2f} ({self.low:.2f}–{self.high:.2f}, n = {self.n})"
 
 
 @dataclass(frozen=True)
@@ -59,6 +53,8 @@ class Metrics:
     """Cut-off the figures (but AUC) are at; None: the class of largest probability."""
     counts: tuple[int, ...]
     """Slides of each class."""
+    confusion: tuple[tuple[int, ...], ...] = ()
+    """Slides of each true class (rows) that were called each class (columns)."""
 
     def caution(self) -> str:
         """Give the sentence for small sets, "" for large ones."""
@@ -111,7 +107,7 @@ def evaluate(
     _check(labels, probabilities)
     n_classes = probabilities.shape[1]
     target %= n_classes
-    weights = _resample(labels, n_classes, seed, resamples)
+    weights = resample(labels, n_classes, seed, resamples)
     predicted = decide(probabilities, cutoff, target)
     confusion = _confusion(labels, predicted, n_classes, weights)
     counts = np.bincount(labels, minlength=n_classes)
@@ -136,6 +132,7 @@ def evaluate(
         **intervals,
         cutoff=cutoff if n_classes == 2 else None,
         counts=tuple(int(count) for count in counts),
+        confusion=tuple(tuple(int(cell) for cell in row) for row in confusion[0]),
     )
 
 
@@ -205,20 +202,12 @@ def metrics_as_dict(metrics: Metrics) -> dict[str, object]:
     for entry in fields(metrics):
         value = getattr(metrics, entry.name)
         if isinstance(value, Interval):
-            numbers = {key: _plain(getattr(value, key)) for key in _NUMBERS}
-            plain[entry.name] = {**numbers, "n": value.n, "reason": value.reason}
+            plain[entry.name] = interval_as_dict(value)
     cutoff = metrics.cutoff
     plain["cutoff"] = None if cutoff is None else vars(cutoff)
     plain["counts"] = list(metrics.counts)
+    plain["confusion"] = [list(row) for row in metrics.confusion]
     return plain
-
-
-_NUMBERS = ("value", "low", "high")
-_Z2 = 1.959964**2
-
-
-def _plain(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)
 
 
 def _check(labels: _Ints, probabilities: _Floats) -> None:
@@ -232,20 +221,6 @@ def _check(labels: _Ints, probabilities: _Floats) -> None:
         raise ValueError(f"labels must be 0 to {n_classes - 1}")
     if np.isnan(probabilities).any():
         raise ValueError("a probability is NaN")
-
-
-def _resample(labels: _Ints, n_classes: int, seed: int, resamples: int) -> _Floats:
-    """Give how often each slide is in each sample, shape (1 + B, S); row 0 is the set itself."""
-    generator = np.random.default_rng(seed)
-    weights = np.ones((1 + resamples, len(labels)))
-    for label in range(n_classes):
-        members = np.flatnonzero(labels == label)
-        if len(members):
-            shares = np.full(len(members), 1 / len(members))
-            weights[1:, members] = generator.multinomial(
-                len(members), shares, resamples
-            )
-    return weights
 
 
 def _confusion(
@@ -339,14 +314,4 @@ def _behind(name: str, counts: _Ints, target: int) -> int:
 def _interval(
     figure: Callable[[], _Floats], reason: str, n: int, behind: int
 ) -> Interval:
-    if reason:
-        return Interval(float("nan"), float("nan"), float("nan"), n, reason)
-    values = figure()
-    value, (low, high) = float(values[0]), np.quantile(values[1:], [0.025, 0.975])
-    # no sample of flawless slides holds a fault: the bootstrap would call 3 of 3 certain.
-    # Wilson's interval does not, so its open end is taken there
-    if value >= 1:
-        low = min(low, behind / (behind + _Z2))
-    if value <= 0:
-        high = max(high, _Z2 / (behind + _Z2))
-    return Interval(value, float(low), float(high), n)
+    return undefined(n, reason) if reason else interval_of(figure(), n, behind)
