@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from napari_mhim.errors import CohortError
 from napari_mhim.workspace import writing
@@ -42,6 +43,8 @@ class CohortRow:
     """One of ``ROLES``, or "" when not split yet."""
     site: str = ""
     """Hospital or scanner, "" when unknown."""
+    fold: int | None = None
+    """Fold of a cross-validation that tests it, None where the table does not say."""
 
 
 COLUMNS = tuple(field.name for field in fields(CohortRow))
@@ -297,7 +300,7 @@ def _row(table: Path, number: int, cells: list[str], header: list[str]) -> Cohor
             "round a name that holds a comma"
         )
     # spreadsheets leave out empty cells at the end of a line
-    values = dict(zip(header, cells, strict=False))
+    values: dict[str, Any] = dict(zip(header, cells, strict=False))
     if not values["slide"]:
         raise CohortError(f"{where} names no slide; fill in the column 'slide'")
     values["slide"] = _without_suffix(values["slide"])
@@ -308,9 +311,20 @@ def _row(table: Path, number: int, cells: list[str], header: list[str]) -> Cohor
             f"{where} gives slide {values['slide']!r} the role {role!r}; roles are "
             f"{', '.join(ROLES)}, or empty"
         )
+    values["fold"] = _fold(where, values["slide"], values.get("fold", ""))
     if path := values.get("path", ""):
         values["path"] = os.path.normpath(table.parent.absolute() / path)
     return CohortRow(**values)
+
+
+def _fold(where: str, slide: str, text: str) -> int | None:
+    # spreadsheets write the integers of a column with gaps as 1.0
+    if text and not text.removesuffix(".0").isdecimal():
+        raise CohortError(
+            f"{where} gives slide {slide!r} the fold {text!r}; folds are whole numbers, "
+            "0 or more"
+        )
+    return int(text.removesuffix(".0")) if text else None
 
 
 def _without_suffix(name: str) -> str:

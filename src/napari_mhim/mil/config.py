@@ -3,7 +3,7 @@
 import difflib
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
 from napari_mhim import _parts
@@ -42,6 +42,8 @@ class TrainConfig:
     """Epochs without a better validation result after which training stops; 0: never."""
     settle: float = 0.5
     """Share of ``epochs`` before which none is kept for good and training never stops early."""
+    min_epochs: int = 0
+    """Epochs before which training never stops early, where that is later than ``settle`` says."""
     balance: Balance = "sampling"
     """How rare classes are helped: drawn as often as common ones, weighted in the loss, or not."""
     accumulate: int = 1
@@ -54,6 +56,8 @@ class TrainConfig:
     """Threads of torch on the CPU; 0 takes the user's setting, once, and keeps it with the run."""
     amp: bool = False
     """Whether to compute in bfloat16 where the device is ``cuda``."""
+    calibrate: bool = False
+    """Whether to scale scores by a temperature fitted on the validation slides, 10 or more."""
 
     def __post_init__(self) -> None:
         for name in ("epochs", "accumulate"):
@@ -61,7 +65,7 @@ class TrainConfig:
                 raise ConfigError(
                     f"{name} must be 1 or more, got {getattr(self, name)}"
                 )
-        not_negative = ("baseline_epochs", "patience", "threads", "seed")
+        not_negative = ("baseline_epochs", "patience", "min_epochs", "threads", "seed")
         for name in (*not_negative, "weight_decay"):
             if getattr(self, name) < 0:
                 raise ConfigError(
@@ -114,6 +118,27 @@ def recipe_config(config: TrainConfig) -> Any:
         raise ConfigError(
             f"an option of recipe {config.recipe!r} is of the wrong kind: {err}"
         ) from err
+
+
+def baseline_config(config: TrainConfig) -> TrainConfig:
+    """Give the settings of the plain stage that a recipe starts from.
+
+    Parameters
+    ----------
+    config : TrainConfig
+        Settings of the run.
+
+    Returns
+    -------
+    TrainConfig
+        The same model and loop, recipe ``"plain"``, for ``baseline_epochs``.
+    """
+    return replace(
+        config,
+        recipe="plain",
+        recipe_options={},
+        epochs=config.baseline_epochs or config.epochs,
+    )
 
 
 def check_part(folder: str, name: str) -> None:

@@ -169,7 +169,8 @@ class Stage:
         else:
             self._recipe.prepare(self._training())
         watched = resident([watch], self._device)[0] if watch is not None else None
-        while not standing.is_over(config.epochs, config.patience, config.settled):
+        least = max(config.settled, config.min_epochs)
+        while not standing.is_over(config.epochs, config.patience, least):
             done = self._epoch()
             seen = self._look(watch, watched)
             self._keep(done)
@@ -276,7 +277,7 @@ class Stage:
             probabilities=as_array(recipe.student.probabilities(output)),
             attention=as_array(output.attention),
             evidence=as_array(output.evidence),
-            teacher_scores=scores_of(guide),
+            teacher_scores=scores_of(guide, kind=recipe.score_kind),
         )
         arrays = {name: value for name, value in vars(seen).items() if name in _ARRAYS}
         with (

@@ -26,11 +26,17 @@ from napari_mhim.features.config import ExtractConfig
 from napari_mhim.mil.bags import Bag, is_finite
 from napari_mhim.mil.bundle import Bundle
 from napari_mhim.mil.cohort import Cohort, CohortRow
-from napari_mhim.mil.config import RECIPES, TrainConfig, recipe_config
+from napari_mhim.mil.config import (
+    RECIPES,
+    TrainConfig,
+    baseline_config,
+    recipe_config,
+)
 from napari_mhim.mil.outcome import Data, save_outcome
 from napari_mhim.mil.run import RunFolder
 from napari_mhim.mil.scoring import resident
 from napari_mhim.mil.stage import EpochDone, Stage, Watched
+from napari_mhim.mil.temperature import why_not
 from napari_mhim.settings import cpu_threads, resolve_device
 
 __all__ = ["EpochDone", "FitDone", "Watched", "fit"]
@@ -114,7 +120,7 @@ def fit(
     if watch is not None:
         _check_alike([data.bags["train"][0], watch])
     config = run.begin(config, data.cohort)
-    if caution := _caution(data):
+    for caution in _cautions(data, config):
         yield Note(caution)
     if run.bundle_path.is_dir():
         yield Note(f"Run {run.path.name!r} was done already.")
@@ -124,17 +130,18 @@ def fit(
     yield _done(run)
 
 
-def _caution(data: Data) -> str:
-    there = set(data.labels["val"])
+def _cautions(data: Data, config: TrainConfig) -> Iterator[str]:
+    there, classes = set(data.labels["val"]), data.cohort.classes
     if not there:
-        return "No validation slides: the last epoch is kept and no cut-off is chosen."
-    if missing := set(range(len(data.cohort.classes))) - there:
-        name = data.cohort.classes[min(missing)]
-        return (
-            f"No validation slide is of class {name!r}: the loss alone chooses the "
-            "epoch, and AUC is not defined."
+        yield "No validation slides: the last epoch is kept and no cut-off is chosen."
+    elif missing := set(range(len(classes))) - there:
+        yield (
+            f"No validation slide is of class {classes[min(missing)]!r}: the loss alone "
+            "chooses the epoch, and AUC is not defined."
         )
-    return ""
+    reason = why_not(data.labels["val"], len(classes))
+    if config.calibrate and reason:
+        yield f"Scores will not be calibrated: {reason}."
 
 
 def _stages(
@@ -144,17 +151,13 @@ def _stages(
     data = replace(data, tensors=tensors)
     weights = None
     if _parts.load(RECIPES, config.recipe).needs_baseline(recipe_config(config)):
-        yield Note(
-            f"Recipe {config.recipe!r} starts from a baseline: training it first."
-        )
         folder = RunFolder(run.path / "baseline")
-        plain = replace(
-            config,
-            recipe="plain",
-            recipe_options={},
-            epochs=config.baseline_epochs or config.epochs,
-        )
-        baseline = Stage("baseline", folder, folder.begin(plain, data.cohort), data)
+        if not folder.bundle_path.is_dir():
+            yield Note(
+                f"Recipe {config.recipe!r} starts from a baseline: training it first."
+            )
+        plain = folder.begin(baseline_config(config), data.cohort)
+        baseline = Stage("baseline", folder, plain, data)
         yield from baseline.run(watch)
         weights = baseline.best_student()
         _save(baseline, f"{run.path.name}-baseline")
