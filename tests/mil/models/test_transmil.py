@@ -148,3 +148,44 @@ def test_names_its_heads():
 def test_refuses_what_cannot_be_built(options: dict[str, Any], words: str):
     with pytest.raises(ConfigError, match=words):
         small(**options)
+
+
+def original(model: transmil.TransMIL, x: Tensor) -> Tensor:
+    """Oracle: the original's order, the square filled before anything else."""
+    h = model.projection(x)
+    side = ceil(sqrt(len(h)))
+    h = torch.cat([h, h[: side**2 - len(h)]])
+    tokens = torch.cat([model.class_token[0], h])
+    attended, _ = written_out(model.first.attention, model.first.norm(tokens))
+    tokens = tokens + attended
+    square = tokens[1:].T.view(1, -1, side, side)
+    position = model.position
+    mixed = square + position.wide(square) + position.middle(square)
+    mixed = (mixed + position.narrow(square))[0].flatten(1).T
+    tokens = torch.cat([tokens[:1], mixed])
+    attended, _ = written_out(model.last.attention, model.last.norm(tokens))
+    return model.head(model.norm(tokens + attended)[0])
+
+
+@settings(max_examples=30)
+@given(st.integers(1, 60), st.integers(0, 2**32))
+def test_fills_the_square_first_as_the_original_does(n: int, seed: int):
+    model = small(seed, square_first=True)
+    x = torch.randn(n, 5, dtype=torch.float64)
+    torch.testing.assert_close(model(x).logits, original(model, x))
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 17, 36])
+@pytest.mark.parametrize("layer", ["first", "last"])
+def test_what_fills_the_square_counts_for_its_instance(n: int, layer: str):
+    model = small(square_first=True, attention_layer=layer)
+    x = torch.randn(n, 5, dtype=torch.float64)
+    output = model(x)
+    assert output.attention.shape == (2, n)
+    assert output.evidence.shape == (n, 3)
+    # the class token takes from the filled list what it takes from that list given whole
+    side = ceil(sqrt(n))
+    whole = model(torch.cat([x, x[: side**2 - n]])).attention
+    wanted = whole[:, :n].clone()
+    wanted[:, : side**2 - n] += whole[:, n:]
+    torch.testing.assert_close(output.attention, wanted)

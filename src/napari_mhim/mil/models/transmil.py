@@ -73,8 +73,9 @@ class Position(nn.Module):
 
     SIDE = 7
 
-    def __init__(self, width: int):
+    def __init__(self, width: int, least_side: int = SIDE):
         super().__init__()
+        self._least_side = least_side
         self.wide, self.middle, self.narrow = (
             nn.Conv2d(width, width, side, padding=side // 2, groups=width)
             for side in (self.SIDE, 5, 3)
@@ -85,7 +86,7 @@ class Position(nn.Module):
         n, width = tokens.shape
         side = ceil(sqrt(n))
         filled = torch.cat([tokens, tokens[: side**2 - n]])  # (side², D)
-        side = max(side, self.SIDE)
+        side = max(side, self._least_side)
         filled = F.pad(filled, (0, 0, 0, side**2 - len(filled)))
         # channels last in memory, as the tokens lie
         square = filled.view(1, side, side, width).permute(0, 3, 1, 2)
@@ -121,20 +122,25 @@ class TransMIL(MILModel):
         heads: int,
         n_classes: int,
         attention_layer: AttentionLayer,
+        square_first: bool,
     ):
         super().__init__()
+        self._square_first = square_first
         self.branches = tuple(f"head {index + 1}" for index in range(heads))
         self._attention_layer = attention_layer
         self.projection = project
         self.class_token = nn.Parameter(torch.randn(1, 1, hidden))
         self.first, self.last = layers
-        self.position = Position(hidden)
+        self.position = Position(hidden, 1 if square_first else Position.SIDE)
         self.norm = nn.LayerNorm(hidden)
         self.head = nn.Linear(hidden, n_classes)
         initialise(self)
 
     def aggregate(self, h: Tensor) -> MILOutput:
         """Pool embedded instances, shape (N, D), N ≥ 1, into one output."""
+        n = len(h)
+        if self._square_first:
+            h = torch.cat([h, h[: ceil(sqrt(n)) ** 2 - n]])  # (side², D)
         tokens = torch.cat([self.class_token[0], h])  # (1 + N, D)
         normed = self.first.norm(tokens)
         attended, first = self.first.attention(normed)
@@ -143,13 +149,16 @@ class TransMIL(MILModel):
         # nothing but the class token leaves the last layer
         attended, last = self.last.attention.attend_first(self.last.norm(tokens))
         embedding = self.norm(tokens[:1] + attended)  # (1, D)
+        first, last = _of_instances(first, n), _of_instances(last, n)  # each (H, N)
         row = first if self._attention_layer == "first" else last
+        normed = normed[1 : n + 1].detach()
         return MILOutput(
             logits=self.head(embedding)[0],  # (C,)
             embedding=embedding,
-            scores=row[:, 1:],  # (H, N)
-            attention=row[:, 1:],
-            weigh=partial(self._evidence, normed[1:].detach()),
+            scores=row,
+            attention=row,
+            weigh=partial(self._evidence, normed),
+            classify=partial(self._class_logits, normed, first),
         )
 
     def _evidence(self, normed: Tensor) -> Tensor:
@@ -160,6 +169,28 @@ class TransMIL(MILModel):
         evidence: Tensor = normed @ to_classes.T  # (N, C)
         return evidence
 
+    def _class_logits(self, normed: Tensor, row: Tensor) -> Tensor:
+        """Give what each instance passes to the class token in the first layer, judged.
+
+        Its value in each head by that head's attention, output layer and its bias, head
+        without bias: as the authors have it, less the output layer's dropout.
+        """
+        attention = self.first.attention
+        inner = attention.output.weight.shape[1]
+        values = normed @ attention.qkv.weight[-inner:].T  # (N, H * d)
+        passed = values.unflatten(1, (len(row), -1)) * row.T[..., None]  # (N, H, d)
+        to_classes = self.head.weight @ attention.output.weight  # (C, H * d)
+        bias = self.head.weight @ attention.output.bias  # (C,)
+        logits: Tensor = passed.flatten(1) @ to_classes.T + bias  # (N, C)
+        return logits
+
+
+def _of_instances(row: Tensor, n: int) -> Tensor:
+    """Give the class token's row, shape (H, n), from (H, 1 + n or more)."""
+    row, twice = row[:, 1 : n + 1], row[:, n + 1 :]
+    # what the class token takes from an instance that is there twice, it takes from both
+    return row + F.pad(twice, (0, n - twice.shape[1])) if twice.shape[1] else row
+
 
 def build(
     in_dim: int,
@@ -169,6 +200,7 @@ def build(
     head_dim: int = 64,
     landmarks: int = 256,
     attention_layer: AttentionLayer = "first",
+    square_first: bool = False,
     act: str = "relu",
     dropout: float = 0.25,
     attention_dropout: float = 0.1,
@@ -189,6 +221,9 @@ def build(
         Tokens that stand for all in the attention.
     attention_layer : {"first", "last"}
         Layer whose attention is shown and masked by; the paper's choice is the first.
+    square_first : bool
+        Whether the list is filled up to a square, with its own beginning, before the
+        first layer: the original TransMIL does, MHIM's fills up for positions alone.
     act : str
         ``"relu"``, ``"gelu"`` or ``"tanh"``, after the projection.
     dropout, attention_dropout : float
@@ -223,7 +258,9 @@ def build(
         )
         for _ in range(2)
     )
-    return TransMIL(project, (one, two), hidden, heads, n_classes, attention_layer)
+    return TransMIL(
+        project, (one, two), hidden, heads, n_classes, attention_layer, square_first
+    )
 
 
 def official_config(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
