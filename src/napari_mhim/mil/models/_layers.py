@@ -37,7 +37,9 @@ def activation(name: str) -> nn.Module:
     return ACTIVATIONS[name]()
 
 
-def projection(in_dim: int, hidden: int, act: str, dropout: float) -> nn.Sequential:
+def projection(
+    in_dim: int, hidden: int, act: str, dropout: float, bias: bool = True
+) -> nn.Sequential:
     """Make the layer every published MHIM model starts with: (N, in_dim) -> (N, hidden).
 
     Parameters
@@ -48,6 +50,8 @@ def projection(in_dim: int, hidden: int, act: str, dropout: float) -> nn.Sequent
         One of ``ACTIVATIONS``.
     dropout : float
         Share of values set to 0 in train mode, in [0, 1).
+    bias : bool
+        Whether the linear layer has one.
 
     Returns
     -------
@@ -66,7 +70,7 @@ def projection(in_dim: int, hidden: int, act: str, dropout: float) -> nn.Sequent
     if not 0 <= dropout < 1:
         raise ConfigError(f"dropout must be in [0, 1), got {dropout}")
     return nn.Sequential(
-        nn.Linear(in_dim, hidden), activation(act), nn.Dropout(dropout)
+        nn.Linear(in_dim, hidden, bias), activation(act), nn.Dropout(dropout)
     )
 
 
