@@ -58,6 +58,10 @@ class BundleConfig:
     """Cut-off of the class of interest; None where none was chosen."""
     calibrated: bool = False
     """Whether probabilities go through a stored calibration."""
+    temperature: float = 1.0
+    """What logarithms of probabilities are divided by, above 0; 1 where not calibrated."""
+    calibrated_on: int = 0
+    """Validation slides the temperature was fitted on; 0 where not calibrated."""
     evidence_limits: tuple[float, ...] = ()
     """Colour limits of each class's contribution, above 0; empty where not known."""
     evidence_limits_from: str = ""

@@ -126,7 +126,13 @@ def _reading(config: BundleConfig) -> str:
             f"Cut-off for {target}: {config.cutoff.value:.3f}, set on {config.cutoff.n} "
             f"{config.cutoff.where} slides. A score below it does not exclude {target}."
         )
-    calibrated = "" if config.calibrated else " They are not calibrated."
+    calibrated = " They are not calibrated."
+    if config.calibrated:
+        calibrated = (
+            f" They are calibrated by a temperature of {config.temperature:.2f}, fitted "
+            f"on {config.calibrated_on} validation slides; elsewhere, with another "
+            "share of the disease, they need it anew."
+        )
     return (
         "## How to read it\n\n"
         "Scores run from 0 to 1 and are not the probability that a patient has a "

@@ -23,6 +23,7 @@ from napari_mhim.mil.evaluate import by_patient, evaluate, metrics_as_dict
 from napari_mhim.mil.recipe import Recipe
 from napari_mhim.mil.run import RunFolder, environment
 from napari_mhim.mil.scoring import evidence_limits, score
+from napari_mhim.mil.temperature import fit_temperature, tempered, why_not
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +80,14 @@ def save_outcome(
     student, classes = recipe.student, data.cohort.classes
     found = score(student, data.tensors["val"], data.labels["val"], len(classes))
     labels = np.array(data.labels["val"], np.int64)
-    cutoff = choose_cutoff(labels, found.probabilities)
+    temperature = 1.0
+    if is_calibrated := config.calibrate and not why_not(
+        data.labels["val"], len(classes)
+    ):
+        temperature = fit_temperature(labels, found.probabilities)
+    # the cut-off is one of the scores as they will be given
+    probabilities = tempered(found.probabilities, temperature)
+    cutoff = choose_cutoff(labels, probabilities)
     limits_role = "val" if data.bags["val"] else "train"
     limits = evidence_limits(student, data.tensors[limits_role])
     assert limits is not None  # there is always a training bag
@@ -103,12 +111,15 @@ def save_outcome(
         mask_ratio_high=float(settings.get("mask_ratio_high", 0.0)),
         head_fusion=settings.get("head_fusion", "vote"),
         cutoff=cutoff,
+        calibrated=is_calibrated,
+        temperature=temperature,
+        calibrated_on=len(labels) if is_calibrated else 0,
         evidence_limits=tuple(float(limit) for limit in limits),
         evidence_limits_from=f"{len(data.bags[limits_role])} {limits_role} slides",
         salt=salt,
         roles=roles,
         trained=_trained(data, config, standing),
-        metrics=_metrics(data.bags["val"], labels, found.probabilities, cutoff, config),
+        metrics=_metrics(data.bags["val"], labels, probabilities, cutoff, config),
         encoder_licence=data.encoder_licence,
     )
     tensors = {**_tensors(recipe), **_statistics(data.bags["train"])}

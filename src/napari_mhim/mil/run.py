@@ -14,6 +14,7 @@
 """
 
 import json
+import os
 import platform
 import shutil
 from collections.abc import Mapping
@@ -23,11 +24,15 @@ from pathlib import Path
 from typing import Any
 
 from napari_mhim import __version__
-from napari_mhim.errors import ConfigError, TrainingError
+from napari_mhim.errors import ConfigError, TrainingError, WorkspaceError
 from napari_mhim.mil.cohort import Cohort
 from napari_mhim.mil.config import TrainConfig
-from napari_mhim.workspace import writing
+from napari_mhim.workspace import why_unwritable, writing
 
+_ADOPTED = (
+    *("settings.json", "splits.csv", "environment.json", "events.jsonl"),
+    *("checkpoint.pt", "best.pt", "bundle"),
+)
 _PACKAGES = ("torch", "numpy", "napari", "timm", "safetensors", "h5py")
 
 
@@ -104,11 +109,13 @@ class RunFolder:
         stored = self.read_settings()
         classes = stored.pop("classes", [])
         asked = json.loads(json.dumps(asdict(config)))
+        # a setting that came after the run was begun had its default then
+        stored = {**json.loads(json.dumps(asdict(TrainConfig()))), **stored}
         for name, value in asked.items():
-            if name not in ("threads", "device") and stored.get(name) != value:
+            if name not in ("threads", "device") and stored[name] != value:
                 raise ConfigError(
                     f"run {str(self.path)!r} was begun with {name} = "
-                    f"{stored.get(name)!r}, asked is {value!r}; take the same settings "
+                    f"{stored[name]!r}, asked is {value!r}; take the same settings "
                     "to go on, or another run folder"
                 )
         before = Cohort.read(self.path / "splits.csv", classes)
@@ -128,6 +135,44 @@ class RunFolder:
                 shutil.rmtree(draft, ignore_errors=True)
             else:
                 draft.unlink(missing_ok=True)
+
+    def adopt(self, finished: "RunFolder") -> None:
+        """Take a finished plain run as this run's baseline, whole or not at all.
+
+        Nothing is computed twice and little is stored twice: files that are only ever
+        replaced are the same file on disk where the file system can do that.
+
+        Parameters
+        ----------
+        finished : RunFolder
+            The run: the same slides and roles, and :func:`~.config.baseline_config` of
+            this run's settings.
+
+        Raises
+        ------
+        WorkspaceError
+            If the folder cannot be written.
+        """
+        target = self.path / "baseline"
+        if target.is_dir():
+            return
+        for draft in self.path.glob(".baseline.*.part"):
+            shutil.rmtree(draft, ignore_errors=True)
+        draft = self.path / f".baseline.{os.getpid()}.part"
+        try:
+            for name in _ADOPTED:
+                source, copy = finished.path / name, draft / name
+                if source.is_dir():
+                    shutil.copytree(source, copy, copy_function=_linked)
+                elif source.is_file():
+                    copy.parent.mkdir(parents=True, exist_ok=True)
+                    # the log grows in place: a second name of it would grow as well
+                    (shutil.copyfile if name == "events.jsonl" else _linked)(
+                        source, copy
+                    )
+            draft.replace(target)
+        except OSError as err:
+            raise WorkspaceError(why_unwritable(target, err)) from err
 
     def read_settings(self) -> dict[str, Any]:
         """Read ``settings.json`` as plain values.
@@ -205,6 +250,13 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
     text = json.dumps(values, indent=2, allow_nan=False) + "\n"
     with writing(path) as part:
         part.write_text(text, encoding="utf-8")
+
+
+def _linked(source: Any, target: Any) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another disk, or a file system without links
+        shutil.copyfile(source, target)
 
 
 def _identity(cohort: Cohort) -> set[tuple[str, str, str, str]]:
