@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     import napari
 
 _WIDTH = 360
+_PAINTED_MS = 500
+"""By then a sample is on screen: finding the device imports torch, which takes a whole core."""
 
 
 class MhimDock(QWidget):  # type: ignore[misc]
@@ -54,7 +56,7 @@ class MhimDock(QWidget):  # type: ignore[misc]
         column.addWidget(self.job_bar)
         self.setMinimumWidth(320)
         self._connect(viewer)
-        self._begin(settings.device)
+        self._begin()
 
     def sizeHint(self) -> Any:
         """Give the width at which no line of a tab is cut."""
@@ -121,13 +123,21 @@ class MhimDock(QWidget):  # type: ignore[misc]
             partial(_clean_up, viewer, self.canvas, self.runs, self.review, bound)
         )
 
-    def _begin(self, device: str) -> None:
-        self.runs.ask_device(device)
+    def _begin(self) -> None:
+        soon = QTimer(self)
+        soon.setSingleShot(True)
+        soon.timeout.connect(self._ask_device)
+        soon.start(_PAINTED_MS)
         self._recall_mpp()
         self._on_result(self.state.result)
         last = self.runs.memory.bundle
         if self.state.bundle is None and last and Path(last).is_dir():
             self.runs.choose_bundle(last)
+
+    def _ask_device(self) -> None:
+        # the user may have asked for another one by now
+        if not (self.state.device or self.state.problem):
+            self.runs.ask_device(self.runs.wanted_device)
 
     def _show_result(self, result: SlideResult) -> None:
         self.canvas.show_result(result)
