@@ -24,6 +24,7 @@ __all__ = [
     "Interval",
     "Metrics",
     "auc",
+    "aucs",
     "by_patient",
     "evaluate",
     "metrics_as_dict",
@@ -112,7 +113,7 @@ def evaluate(
     confusion = _confusion(labels, predicted, n_classes, weights)
     counts = np.bincount(labels, minlength=n_classes)
     figures: dict[str, Callable[[], _Floats]] = {
-        "auc": lambda: _aucs(labels, probabilities, weights, target),
+        "auc": lambda: aucs(labels, probabilities, weights, target),
         "f1": lambda: _f1(confusion, target),
         "accuracy": lambda: _accuracy(confusion),
         "balanced_accuracy": lambda: _recalls(confusion).mean(axis=1),
@@ -162,7 +163,37 @@ def auc(
     if not np.bincount(labels, minlength=n_classes).all():
         return float("nan")
     ones = np.ones((1, len(labels)))
-    return float(_aucs(labels, probabilities, ones, target % n_classes)[0])
+    return float(aucs(labels, probabilities, ones, target % n_classes)[0])
+
+
+def aucs(
+    labels: NDArray[np.int64],
+    probabilities: NDArray[np.float64],
+    weights: NDArray[np.float64],
+    target: int,
+) -> NDArray[np.float64]:
+    """Give the area under the ROC curve of each of several samples of the slides.
+
+    Parameters
+    ----------
+    labels : ndarray, shape (S,), int
+        Class of each slide.
+    probabilities : ndarray, shape (S, C)
+        Model's probabilities.
+    weights : ndarray, shape (B, S)
+        How often each slide is in each sample.
+    target : int
+        Class of interest where there are two, 0 or 1.
+
+    Returns
+    -------
+    ndarray, shape (B,), float64
+        As :func:`auc`; NaN, with numpy's warning, where a sample lacks a class.
+    """
+    n_classes = probabilities.shape[1]
+    chosen = [target] if n_classes == 2 else range(n_classes)
+    areas = [_auc_of(labels == c, probabilities[:, c], weights) for c in chosen]
+    return np.asarray(np.mean(areas, axis=0))
 
 
 def by_patient(
@@ -229,15 +260,6 @@ def _confusion(
     """Give the confusion matrix of each sample, shape (1 + B, true, predicted)."""
     cell = np.eye(n_classes * n_classes)[labels * n_classes + predicted]  # (S, C * C)
     return np.asarray((weights @ cell).reshape(-1, n_classes, n_classes))
-
-
-def _aucs(
-    labels: _Ints, probabilities: _Floats, weights: _Floats, target: int
-) -> _Floats:
-    n_classes = probabilities.shape[1]
-    chosen = [target] if n_classes == 2 else range(n_classes)
-    areas = [_auc_of(labels == c, probabilities[:, c], weights) for c in chosen]
-    return np.asarray(np.mean(areas, axis=0))
 
 
 def _auc_of(positive: NDArray[np.bool_], scores: _Floats, weights: _Floats) -> _Floats:

@@ -107,6 +107,63 @@ def k_folds(
     return tuple(_fold(cohort, members, val, generator) for members in folds)
 
 
+def given_folds(
+    cohort: Cohort, val: float = 0.2, seed: int = 0
+) -> tuple[tuple[int, Cohort], ...]:
+    """Split as the table's column ``fold`` says: each fold is tested once.
+
+    Parameters
+    ----------
+    cohort : Cohort
+        Labelled slides with folds; roles in it are not regarded.
+    val : float
+        Share of each class's remaining patients for validation, in [0, 1).
+    seed : int
+        Seed of the draw of validation patients.
+
+    Returns
+    -------
+    tuple of (int, Cohort)
+        Number of each fold as in the table, ascending, and the slides with roles.
+
+    Raises
+    ------
+    CohortError
+        If a slide has no fold, a patient is in two, there is one fold only, or a class
+        has too few patients outside a fold.
+    """
+    _check_share("val", val)
+    cohort.trainable()
+    folds: dict[str, CohortRow] = {}
+    for row in cohort.rows:
+        if row.label not in cohort.classes:
+            continue
+        if row.fold is None:
+            raise CohortError(
+                f"slide {row.slide!r} has no fold, others have; fill in the column "
+                "'fold', or take it out to have the folds drawn"
+            )
+        other = folds.setdefault(row.patient, row)
+        if other.fold != row.fold:
+            raise CohortError(
+                f"patient {row.patient!r} is in two folds (slide {other.slide!r} in "
+                f"{other.fold}, slide {row.slide!r} in {row.fold}); give both one fold"
+            )
+    numbers = sorted({row.fold for row in folds.values() if row.fold is not None})
+    if len(numbers) < 2:
+        raise CohortError(
+            f"cross-validation needs 2 folds or more, the table has {len(numbers)}"
+        )
+    generator = np.random.default_rng(seed)
+    found = []
+    for number in numbers:
+        tested = {name for name, row in folds.items() if row.fold == number}
+        split = _fold(cohort, tested, val, generator)
+        _check_roles(split, needed=("train", *(["val"] if val else [])))
+        found.append((number, split))
+    return tuple(found)
+
+
 def _fold(
     cohort: Cohort, tested: set[str], val: float, generator: np.random.Generator
 ) -> Cohort:
