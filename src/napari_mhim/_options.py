@@ -47,7 +47,9 @@ def options(config: type) -> tuple[Option, ...]:
     tuple of Option
         In the order of the fields.
     """
-    docs = _docs(config)
+    docs = {}
+    for kind in reversed(config.__mro__[:-1]):  # a config may extend another
+        docs.update(_docs(kind))
     kinds = get_type_hints(config)
     found = []
     for field in fields(config):

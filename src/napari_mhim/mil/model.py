@@ -2,13 +2,19 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from napari_mhim.errors import ConfigError
+from napari_mhim.mil.masking import class_confidence
+
+ScoreKind = Literal["own", "class", "attention"]
+"""What a teacher can mask by: the model's own choice, class evidence, attention."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +31,8 @@ class MILOutput:
     """Weight of each instance, shape (K, N), a row for each named branch; no gradient."""
     weigh: Callable[[], Tensor]
     """Works out ``evidence``; called once, and only if somebody asks."""
+    classify: Callable[[], Tensor] | None = field(default=None, kw_only=True)
+    """Works out ``class_logits`` where attention × evidence is not it."""
 
     # training never asks for it: 0.2 % of AB-MIL's work, far more for a transformer
     @cached_property
@@ -36,6 +44,45 @@ class MILOutput:
         """
         with torch.no_grad():
             return self.weigh()
+
+    @cached_property
+    def class_logits(self) -> Tensor:
+        """What each instance adds to each class's logit, shape (N, C); no gradient.
+
+        Only differences between classes count. Attention × evidence, branches averaged,
+        unless the model has its own.
+        """
+        with torch.no_grad():
+            if self.classify is not None:
+                return self.classify()
+            return self.attention.mean(dim=0)[:, None] * self.evidence
+
+    @property
+    def class_scores(self) -> Tensor:
+        """How surely each instance speaks for some class, shape (1, N); no gradient."""
+        return class_confidence(self.class_logits)[None]
+
+    @property
+    def attention_scores(self) -> Tensor:
+        """Attention as something to mask by, shape (H, N): a row for each voting head."""
+        return self.attention
+
+    def scores_by(self, kind: ScoreKind) -> Tensor:
+        """Give what to mask by.
+
+        Parameters
+        ----------
+        kind : {"own", "class", "attention"}
+            ``scores``, ``class_scores`` or ``attention_scores``.
+
+        Returns
+        -------
+        Tensor, shape (H, N)
+            The larger, the more salient; no gradient.
+        """
+        if kind == "own":
+            return self.scores
+        return self.class_scores if kind == "class" else self.attention_scores
 
 
 class MILModel(nn.Module, ABC):
@@ -52,6 +99,20 @@ class MILModel(nn.Module, ABC):
 
     projection: nn.Module
     """The submodule that makes ``h``: (N, in_dim) -> (N, D)."""
+
+    @property
+    def width(self) -> int:
+        """Width D of ``h``: that of the last linear layer of ``projection``.
+
+        A model whose ``h`` is made otherwise says so itself.
+        """
+        linear = [m for m in self.projection.modules() if isinstance(m, nn.Linear)]
+        if not linear:
+            raise ConfigError(
+                f"the projection of {type(self).__name__} has no linear layer to read "
+                "its width from; give the model a property 'width'"
+            )
+        return linear[-1].out_features
 
     def embed(self, x: Tensor) -> Tensor:
         """Project instances.

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from napari_mhim.mil.model import MILModel
+from napari_mhim.mil.model import MILModel, ScoreKind
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,8 @@ class Recipe(nn.Module, ABC):
     """What is trained, and what predicts."""
     teacher: MILModel | None
     """What hides the easy instances; None where there is none."""
+    score_kind: ScoreKind = "own"
+    """What of a model's output says how salient an instance is."""
 
     def prepare(self, bags: Iterable[tuple[Tensor, int]]) -> None:
         """Look at the training bags once, before the first step; a resumed run need not.

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from napari_mhim.mil.bags import Bag
 from napari_mhim.mil.masking import Fusion
-from napari_mhim.mil.model import MILModel, MILOutput
+from napari_mhim.mil.model import MILModel, MILOutput, ScoreKind
 from napari_mhim.mil.result import contribution
 
 
@@ -150,6 +150,8 @@ def resident(bags: Sequence[Bag], device: str) -> list[Tensor]:
 
 
 @torch.no_grad()
-def scores_of(output: MILOutput, fusion: Fusion = "vote") -> NDArray[np.float32]:
-    """Give one score for each instance of an output, shape (N,), heads reduced."""
-    return as_array(reduce_heads(output.scores, fusion))
+def scores_of(
+    output: MILOutput, fusion: Fusion = "vote", kind: ScoreKind = "own"
+) -> NDArray[np.float32]:
+    """Give one score of a kind for each instance of an output, shape (N,), heads reduced."""
+    return as_array(reduce_heads(output.scores_by(kind), fusion))

@@ -20,14 +20,18 @@ arXiv:2307.15254, for any number of classes (theirs has two).
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from napari_mhim.errors import ConfigError
 from napari_mhim.mil.model import MILModel, MILOutput
 from napari_mhim.mil.models._layers import check_classes, initialise, projection
+
+Combine = Literal["probabilities", "logits"]
+"""How both streams become one decision; the loss follows."""
 
 OFFICIAL_KEYS = {
     "patch_to_emb.0": "projection.0",
@@ -54,12 +58,33 @@ class DSMILOutput(MILOutput):
         """What the instance stream says of the bag, shape (C,): its highest of each class."""
         return self.instance_logits.amax(dim=0)
 
+    @property
+    def class_scores(self) -> Tensor:
+        """How surely each instance speaks for some class, shape (1, N): its largest logit.
+
+        As the authors have it; they take no softmax here.
+        """
+        return self.scores
+
+    @property
+    def attention_scores(self) -> Tensor:
+        """The largest attention any class pays, shape (1, N): classes are not heads."""
+        return self.attention.amax(dim=0, keepdim=True)
+
 
 class DSMIL(MILModel):
     """Projection, two streams, both classified and trained."""
 
-    def __init__(self, project: nn.Module, hidden: int, query_dim: int, n_classes: int):
+    def __init__(
+        self,
+        project: nn.Module,
+        hidden: int,
+        query_dim: int,
+        n_classes: int,
+        combine: Combine,
+    ):
         super().__init__()
+        self._combine = combine
         self.branches = tuple(f"class {index}" for index in range(n_classes))
         self.projection = project
         self.instance_classifier = nn.Linear(hidden, n_classes)
@@ -89,21 +114,25 @@ class DSMIL(MILModel):
             scores=instance_logits.detach().amax(dim=1)[None],  # (1, N)
             attention=attention.detach(),
             weigh=partial(self._evidence, h.detach(), values.detach()),
+            classify=instance_logits.detach,
             instance_logits=instance_logits,
         )
 
     def loss(self, output: MILOutput, label: int) -> Tensor:
-        """Give the mean of both streams' cross entropies."""
-        assert isinstance(output, DSMILOutput)
-        target = torch.tensor([label, label], device=output.logits.device)
-        streams = torch.stack([output.logits, output.top_logits])  # (2, C)
+        """Give the mean of both streams' cross entropies, or that of their mean logits."""
+        streams = self._streams(output)  # (1 or 2, C)
+        target = torch.full((len(streams),), label, device=streams.device)
         return F.cross_entropy(streams, target)
 
     def probabilities(self, output: MILOutput) -> Tensor:
-        """Give the mean of both streams' probabilities, shape (C,), summing to 1."""
+        """Give the probabilities both streams come to, shape (C,), summing to 1."""
+        return self._streams(output).softmax(dim=-1).mean(dim=0)
+
+    def _streams(self, output: MILOutput) -> Tensor:
+        """Give what is judged: each stream's logits, or their mean alone."""
         assert isinstance(output, DSMILOutput)
-        bag, top = output.logits.softmax(dim=-1), output.top_logits.softmax(dim=-1)
-        return (bag + top) / 2
+        streams = torch.stack([output.logits, output.top_logits])  # (2, C)
+        return streams if self._combine == "probabilities" else streams.mean(0)[None]
 
     def _evidence(self, h: Tensor, values: Tensor) -> Tensor:
         alone = h @ self.instance_classifier.weight.T  # (N, C)
@@ -120,6 +149,7 @@ def build(
     query_dim: int = 128,
     act: str = "relu",
     dropout: float = 0.25,
+    combine: Combine = "probabilities",
 ) -> DSMIL:
     """Build a DSMIL with fresh weights.
 
@@ -137,6 +167,8 @@ def build(
         ``"relu"``, ``"gelu"`` or ``"tanh"``, after the projection.
     dropout : float
         Share of the embedded instances' values dropped in train mode, in [0, 1).
+    combine : {"probabilities", "logits"}
+        What of both streams is averaged; probabilities as in MHIM, logits as in MHIM-v2.
 
     Returns
     -------
@@ -149,8 +181,12 @@ def build(
         If a value is out of range or the activation unknown.
     """
     check_classes(n_classes)
+    if combine not in get_args(Combine):
+        raise ConfigError(
+            f"combine must be 'probabilities' or 'logits', got {combine!r}"
+        )
     project = projection(in_dim, hidden, act, dropout)
-    return DSMIL(project, hidden, query_dim, n_classes)
+    return DSMIL(project, hidden, query_dim, n_classes, combine)
 
 
 def official_config(tensors: Mapping[str, Tensor]) -> dict[str, Any]:

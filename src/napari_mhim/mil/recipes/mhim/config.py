@@ -64,14 +64,14 @@ class Config:
     def __post_init__(self) -> None:
         _check_choices(self)
         if self.mask_ratio_high != "auto":
-            _check_range("mask_ratio_high", self.mask_ratio_high, "[0, 1)")
-        _check_range("mask_ratio_low", self.mask_ratio_low, "[0, 1)")
-        _check_range("mask_ratio_random", self.mask_ratio_random, "[0, 1)")
-        _check_range("high_keep_share", self.high_keep_share, "(0, 1]")
-        _check_range("momentum", self.momentum, "[0, 1]")
-        _check_above("consistency_weight", self.consistency_weight, or_zero=True)
-        _check_above("temperature_teacher", self.temperature_teacher)
-        _check_above("temperature_student", self.temperature_student)
+            check_range("mask_ratio_high", self.mask_ratio_high, "[0, 1)")
+        check_range("mask_ratio_low", self.mask_ratio_low, "[0, 1)")
+        check_range("mask_ratio_random", self.mask_ratio_random, "[0, 1)")
+        check_range("high_keep_share", self.high_keep_share, "(0, 1]")
+        check_range("momentum", self.momentum, "[0, 1]")
+        check_above("consistency_weight", self.consistency_weight, or_zero=True)
+        check_above("temperature_teacher", self.temperature_teacher)
+        check_above("temperature_student", self.temperature_student)
         if self.smallest_masked < 1:
             raise ConfigError(
                 f"smallest_masked must be 1 or more, got {self.smallest_masked}"
@@ -112,14 +112,19 @@ def _check_choices(config: Config) -> None:
         ("momentum_schedule", Schedule),
         ("student_init", StudentInit),
     ):
-        value, known = getattr(config, name), get_args(choices)
-        if value not in known:
-            raise ConfigError(
-                f"{name} must be one of {', '.join(map(repr, known))}; got {value!r}"
-            )
+        check_choice(name, getattr(config, name), choices)
 
 
-def _check_range(name: str, value: object, interval: str) -> None:
+def check_choice(name: str, value: object, choices: object) -> None:
+    """Raise ConfigError unless a value is one of a ``Literal``'s."""
+    if value not in (known := get_args(choices)):
+        raise ConfigError(
+            f"{name} must be one of {', '.join(map(repr, known))}; got {value!r}"
+        )
+
+
+def check_range(name: str, value: object, interval: str) -> None:
+    """Raise ConfigError unless a value is in ``"[0, 1)"``, ``"(0, 1]"`` or ``"[0, 1]"``."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if (
         not is_number
@@ -130,7 +135,8 @@ def _check_range(name: str, value: object, interval: str) -> None:
         raise ConfigError(f"{name} must be in {interval}, got {value!r}")
 
 
-def _check_above(name: str, value: float, or_zero: bool = False) -> None:
+def check_above(name: str, value: float, or_zero: bool = False) -> None:
+    """Raise ConfigError unless a value is above 0, or 0 where that will do."""
     if not (value > 0 or (or_zero and value == 0)):
         least = "0 or more" if or_zero else "above 0"
         raise ConfigError(f"{name} must be {least}, got {value!r}")

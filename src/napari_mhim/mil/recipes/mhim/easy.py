@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from napari_mhim.mil.masking import high_mask
-from napari_mhim.mil.model import MILModel
+from napari_mhim.mil.model import MILModel, ScoreKind
 
 SHARES = (0.01, 0.02, 0.03, 0.04, 0.06, 0.08, 0.1, 0.13, 0.16, 0.2, 0.25, 0.3, 0.4, 0.5)
 """Shares of a slide that are hidden in turn."""
@@ -49,7 +49,9 @@ class EasyShare:
 
 
 @torch.no_grad()
-def find_easy_share(teacher: MILModel, bags: Iterable[tuple[Tensor, int]]) -> EasyShare:
+def find_easy_share(
+    teacher: MILModel, bags: Iterable[tuple[Tensor, int]], score_kind: ScoreKind = "own"
+) -> EasyShare:
     """Find the share of a slide to hide as easy, from a trained teacher.
 
     Parameters
@@ -58,6 +60,8 @@ def find_easy_share(teacher: MILModel, bags: Iterable[tuple[Tensor, int]]) -> Ea
         A trained model; in eval mode while this runs.
     bags : iterable of (x, label)
         Training bags, shape (N, in_dim), and their class; read once, one at a time.
+    score_kind : {"own", "class", "attention"}
+        What of the teacher's output says how salient an instance is.
 
     Returns
     -------
@@ -66,7 +70,7 @@ def find_easy_share(teacher: MILModel, bags: Iterable[tuple[Tensor, int]]) -> Ea
     """
     was_training = teacher.training
     teacher.eval()
-    found = [fall_of(teacher, x, label) for x, label in bags]
+    found = [fall_of(teacher, x, label, score_kind) for x, label in bags]
     teacher.train(was_training)
     falls = [fall for fall in found if fall is not None]
     if not falls:
@@ -99,7 +103,9 @@ class Fall:
 
 
 @torch.no_grad()
-def fall_of(teacher: MILModel, x: Tensor, label: int) -> Fall | None:
+def fall_of(
+    teacher: MILModel, x: Tensor, label: int, score_kind: ScoreKind = "own"
+) -> Fall | None:
     """Find how far the lead of a slide's class falls, and at which share.
 
     Parameters
@@ -110,6 +116,8 @@ def fall_of(teacher: MILModel, x: Tensor, label: int) -> Fall | None:
         Features of the slide.
     label : int
         Index of its class.
+    score_kind : {"own", "class", "attention"}
+        What of the teacher's output says how salient an instance is.
 
     Returns
     -------
@@ -119,9 +127,10 @@ def fall_of(teacher: MILModel, x: Tensor, label: int) -> Fall | None:
     """
     h = teacher.embed(x)  # (N, D)
     whole = teacher.aggregate(h)
+    scores = whole.scores_by(score_kind)
 
     def lead_without(index: int) -> float:
-        hidden = high_mask(whole.scores, SHARES[index])
+        hidden = high_mask(scores, SHARES[index])
         return _lead(teacher.aggregate(h[~hidden]).logits, label)
 
     before, after = _lead(whole.logits, label), lead_without(len(SHARES) - 1)
@@ -133,7 +142,7 @@ def fall_of(teacher: MILModel, x: Tensor, label: int) -> Fall | None:
         range(len(SHARES) - 1), True, key=lambda index: lead_without(index) <= level
     )
     # what was hidden, not what was asked for: they differ in a small bag
-    share = high_mask(whole.scores, SHARES[first]).float().mean().item()
+    share = high_mask(scores, SHARES[first]).float().mean().item()
     return Fall(share, before - after, after < 0)
 
 

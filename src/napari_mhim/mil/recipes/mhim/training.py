@@ -1,4 +1,21 @@
-"""One bag of MHIM: teacher's scores, mask, student on what is left, two losses."""
+"""One bag of MHIM: teacher's scores, mask, student on what is left, two losses.
+
+Departures from the authors' code beside those of :mod:`napari_mhim.mil.masking` and
+those of the defaults (:class:`Config`), each on purpose:
+
+- the teacher does not drop values unless ``teacher_dropout`` says so: in their code it
+  does, in their paper it does not;
+- the student projects only the rows it keeps: without dropout the same numbers as
+  projecting all and gathering afterwards, for less work;
+- bags under ``smallest_masked`` are shown whole;
+- a baseline that is not of this model is refused: theirs is passed over with a printed
+  line, and training goes on from a random teacher.
+
+References
+----------
+Tang et al., "Multiple Instance Learning Framework with Masked Hard Instance Mining
+for Whole Slide Image Classification", ICCV 2023, arXiv:2307.15254.
+"""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
@@ -23,11 +40,7 @@ from napari_mhim.mil.teacher import (
 
 
 class Mhim(Recipe):
-    """A student that sees what a momentum teacher leaves of each bag.
-
-    The student projects only the rows it keeps: the same numbers as projecting all and
-    gathering afterwards, as the authors do, for less work.
-    """
+    """A student that sees what a momentum teacher leaves of each bag."""
 
     def __init__(self, model: MILModel, teacher: MILModel | None, config: Config):
         super().__init__()
@@ -52,15 +65,19 @@ class Mhim(Recipe):
         if self._high is not None:
             return
         assert self.teacher is not None  # Config refuses "auto" without one
-        found = find_easy_share(self.teacher, bags)
+        found = find_easy_share(self.teacher, bags, self.score_kind)
         self._high, self._found = found.ratio, found.reason
 
     def losses(self, x: Tensor, label: int, step: int, total_steps: int) -> Losses:
         """Give the losses of one bag, shape (N, in_dim), N ≥ 1."""
         config = self._config
         guide = self._guide(x)
-        kept = self._keep(x, guide.scores, step, total_steps)  # (kept, in_dim)
-        output = self.student(kept)
+        if len(x) < config.smallest_masked:
+            kept, output = x, self.student(x)
+        else:
+            scores = guide.scores_by(self.score_kind)
+            kept = self._keep(x, scores, step, total_steps)  # (kept, in_dim)
+            output = self._study(kept)
         classification = self.student.loss(output, label)
         if self.teacher is None or config.consistency_weight == 0:
             total, parts = classification, {}
@@ -121,8 +138,6 @@ class Mhim(Recipe):
                 "mask_ratio_high is 'auto' and was not found yet; call prepare first"
             )
         config, high = self._config, self._high
-        if len(x) < config.smallest_masked:
-            return x
         if config.high_schedule == "cosine":
             high = cosine_ratio(high, step, total_steps)
         mask = hybrid_mask(
@@ -134,6 +149,11 @@ class Mhim(Recipe):
             fusion=config.head_fusion,
         )
         return x[~mask]
+
+    def _study(self, kept: Tensor) -> MILOutput:
+        """Give the student's output for what the teacher leaves, shape (kept, in_dim)."""
+        output: MILOutput = self.student(kept)
+        return output
 
 
 def initialise(
@@ -182,7 +202,7 @@ def _checked(
         return {}
     if baseline is None:
         raise ConfigError(
-            "mhim starts from a trained baseline and got none; train one with recipe "
+            "masking starts from a trained baseline and got none; train one with recipe "
             "'plain', or set teacher_init='student' and student_init='none'"
         )
     theirs = {name: tuple(tensor.shape) for name, tensor in baseline.items()}
