@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -94,7 +94,7 @@ class MILModel(nn.Module, ABC):
 
     branches: tuple[str, ...] = ("attention",)
     """Names of the rows of ``MILOutput.attention``."""
-    evidence_kind: ClassVar[Literal["exact", "approximate"]] = "approximate"
+    evidence_kind: Literal["exact", "approximate"] = "approximate"
     """Whether attention × evidence sums to the logits (minus their mean and bias)."""
 
     projection: nn.Module

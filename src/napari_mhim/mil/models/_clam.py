@@ -37,7 +37,6 @@ COMMON_KEYS = {
     "attention_net.3.attention_b.0": "attention.gate",
     "attention_net.3.attention_c": "attention.score",
     **{f"instance_classifiers.{c}": f"is_class.{c}" for c in range(MOST_CLASSES)},
-    "instance_loss_fn": "",  # label numbers of their smooth SVM
 }
 """Layers both forms have in the authors' checkpoints and what they are called here."""
 
@@ -50,6 +49,11 @@ class ClamOutput(MILOutput):
     """Is it the class? for the B most attended instances, shape (C, B, 2): no, yes."""
     bottom: Tensor
     """The same for the B least attended, shape (C, B, 2)."""
+
+    @property
+    def attention_scores(self) -> Tensor:
+        """The largest attention of any branch, shape (1, N): branches are not heads."""
+        return self.scores
 
 
 @dataclass(frozen=True)
@@ -105,6 +109,7 @@ class Clam(MILModel):
         pooled = weights @ h  # (K, D)
         # no instance is among both extremes
         count = min(self._options.extremes, len(h) // 2)
+        head = self.head_weight().detach()
         top, bottom = (
             self._judged(h, weights.topk(count, largest=largest).indices)
             for largest in (True, False)
@@ -112,9 +117,10 @@ class Clam(MILModel):
         return ClamOutput(
             logits=self.judge(pooled),
             embedding=pooled,
-            scores=weights.detach(),
+            scores=weights.detach().amax(dim=0, keepdim=True),
             attention=weights.detach(),
-            weigh=partial(linear_evidence, h.detach(), self.head_weight().detach()),
+            weigh=partial(linear_evidence, h.detach(), head),
+            classify=partial(_shares, h.detach(), weights.detach(), head),
             top=top,
             bottom=bottom,
         )
@@ -142,6 +148,11 @@ class Clam(MILModel):
         of_class = h[picked].expand(len(self.is_class), -1, -1)  # (C, B, D)
         pairs = zip(self.is_class, of_class, strict=True)
         return torch.stack([is_class(rows) for is_class, rows in pairs])
+
+
+def _shares(h: Tensor, weights: Tensor, head: Tensor) -> Tensor:
+    """Give what each instance adds to each class's logit, shape (N, C)."""
+    return weights.T * (h @ head.T)  # (N, 1 or C) times (N, C)
 
 
 def official_widths(tensors: Mapping[str, Tensor]) -> dict[str, Any]:

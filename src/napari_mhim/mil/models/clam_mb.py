@@ -1,7 +1,7 @@
 """CLAM, multi-branch: each class has its own gated attention, taught by its extremes.
 
 *Attention* has a row for each class, the softmax of its branch over the bag; the teacher
-masks by the same rows, which vote. *Evidence* of an instance is each class's classifier
+masks by the largest that any class pays. *Evidence* of an instance is each class's classifier
 on it alone, without bias, minus the mean over classes; attention × evidence is
 approximate, as classes pool differently. What the consistency loss compares is what each
 branch pools. What both forms of CLAM share, their loss and where it departs from the

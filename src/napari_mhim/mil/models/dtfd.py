@@ -101,6 +101,7 @@ class DTFD(MILModel):
     ):
         super().__init__()
         self._pseudo_bags, self._distil = pseudo_bags, distil
+        self.evidence_kind = "exact" if distil == "aggregated" else "approximate"
         self.projection = project
         self.first, self.second = tiers
         initialise(self)
@@ -175,14 +176,17 @@ class DTFD(MILModel):
     def _log_odds(self, h: Tensor, weights: Tensor) -> Tensor:
         """Say how likely each instance is of each class, shape (N, C).
 
-        Probabilities of many instances, each of little weight, are alike to the last bit;
-        their log odds, which rank the same, are not.
+        Among many instances each has little weight: their probabilities are alike to the
+        last bit, but not log(odds * (C - 1)), which ranks them the same.
         """
         own = weights.sum(dim=0)[:, None]  # (N, 1)
         signal = own * (h @ self.first.head.weight.T)  # (N, C)
         is_self = torch.eye(signal.shape[1], dtype=torch.bool, device=h.device)
         others = signal[:, None].masked_fill(is_self, -torch.inf)  # (N, C, C)
-        return signal - others.logsumexp(dim=2)
+        likeliest = others.amax(dim=2, keepdim=True)  # (N, C, 1)
+        behind = torch.expm1(others - likeliest).masked_fill(is_self, 0)
+        mean = behind.sum(dim=2) / (signal.shape[1] - 1)  # (N, C)
+        return signal - likeliest[..., 0] - torch.log1p(mean)
 
 
 def build(
