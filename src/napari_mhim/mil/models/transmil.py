@@ -180,9 +180,11 @@ class TransMIL(MILModel):
         values = normed @ attention.qkv.weight[-inner:].T  # (N, H * d)
         passed = values.unflatten(1, (len(row), -1)) * row.T[..., None]  # (N, H, d)
         to_classes = self.head.weight @ attention.output.weight  # (C, H * d)
-        bias = self.head.weight @ attention.output.bias  # (C,)
-        logits: Tensor = passed.flatten(1) @ to_classes.T + bias  # (N, C)
-        return logits
+        logits: Tensor = passed.flatten(1) @ to_classes.T  # (N, C)
+        # the bias is far larger: added in float32, thousands of instances become equal
+        if logits.device.type != "mps":  # which has no float64
+            logits = logits.double()
+        return logits + self.head.weight @ attention.output.bias
 
 
 def _of_instances(row: Tensor, n: int) -> Tensor:
