@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from napari_mhim import _parts
 from napari_mhim.errors import ConfigError
@@ -18,6 +18,10 @@ def build(name: str, in_dim: int = 24, n_classes: int = 2, **options: Any) -> MI
     torch.manual_seed(0)
     built: MILModel = _parts.load(MODELS, name).build(in_dim, n_classes, **options)
     return built.eval()
+
+
+# of these, the outcome depends on the order of the list; their own tests say how
+MINDS_ORDER = {"dtfd", "transmil"}
 
 
 def without_dropout(model: MILModel) -> MILModel:
@@ -44,10 +48,20 @@ def assert_contract(output: MILOutput, n: int, n_classes: int, model: MILModel) 
 
 @every_model
 @pytest.mark.parametrize("n", [1, 2, 7, 300])
-@pytest.mark.parametrize("n_classes", [2, 3])
-def test_gives_every_part_of_the_output(name: str, n: int, n_classes: int):
-    model = build(name, n_classes=n_classes)
-    assert_contract(model(torch.rand(n, 24)), n, n_classes, model)
+@pytest.mark.parametrize("n_classes", [2, 3, 5])
+def test_gives_every_part_of_the_output_in_train_and_eval_mode(
+    name: str, n: int, n_classes: int
+):
+    model, x = build(name, n_classes=n_classes), torch.rand(n, 24)
+    evaluated, trained = model(x), model.train()(x)
+    assert_contract(evaluated, n, n_classes, model)
+    assert_contract(trained, n, n_classes, model)
+    assert type(evaluated) is type(trained)
+    assert shapes(evaluated) == shapes(trained)
+
+
+def shapes(output: MILOutput) -> dict[str, torch.Size]:
+    return {k: v.shape for k, v in vars(output).items() if isinstance(v, Tensor)}
 
 
 @every_model
@@ -64,7 +78,6 @@ def test_train_and_eval_mode_give_the_same_output_without_chance(
     monkeypatch.setattr(torch, "randperm", torch.arange)
     model, x = without_dropout(build(name)), torch.rand(11, 24)
     evaluated, trained = model(x), model.train()(x)
-    assert type(evaluated) is type(trained)
     torch.testing.assert_close(trained.logits, evaluated.logits)
     torch.testing.assert_close(trained.attention, evaluated.attention)
     torch.testing.assert_close(trained.evidence, evaluated.evidence)
@@ -75,6 +88,17 @@ def test_embeds_each_row_by_itself(name: str):
     model, x = build(name), torch.rand(12, 24)
     rows = torch.tensor([8, 1, 5])
     torch.testing.assert_close(model.embed(x)[rows], model.embed(x[rows]))
+
+
+@every_model
+def test_minds_the_order_of_instances_only_where_it_says_so(name: str):
+    model, x = build(name, n_classes=3).double(), torch.rand(40, 24).double()
+    order = torch.randperm(40)
+    one, other = model(x), model(x[order])
+    is_same = torch.allclose(one.logits, other.logits, atol=1e-9)
+    is_same &= torch.allclose(one.attention[:, order], other.attention, atol=1e-9)
+    is_same &= torch.allclose(one.evidence[order], other.evidence, atol=1e-9)
+    assert is_same == (name not in MINDS_ORDER)
 
 
 @every_model
@@ -99,6 +123,30 @@ def test_loss_reaches_the_weights(name: str, n: int):
     reached = [p.grad is not None and bool(p.grad.any()) for p in model.parameters()]
     assert any(reached)
     assert model.projection[0].weight.grad.any()
+
+
+@every_model
+def test_losses_of_all_classes_reach_every_weight(name: str):
+    model, x = build(name, n_classes=3).train(), torch.randn(60, 24)
+    sum(model.loss(model(x), label) for label in range(3)).backward()
+    assert [key for key, p in model.named_parameters() if p.grad is None] == []
+
+
+@every_model
+@pytest.mark.parametrize("n", [1, 40])
+def test_computes_in_half_precision(name: str, n: int):
+    model, x = build(name).train(), torch.rand(n, 24)
+    with torch.autocast("cpu", torch.bfloat16):
+        output = model(x)
+        loss = model.loss(output, 1)
+        shared = {**vars(output), "evidence": output.evidence}
+    loss.backward()
+    assert loss.isfinite()
+    assert model.projection[0].weight.grad.isfinite().all()
+    assert all(v.isfinite().all() for v in shared.values() if isinstance(v, Tensor))
+    halved = model.bfloat16().eval()(x.bfloat16())
+    assert halved.logits.isfinite().all()
+    assert halved.evidence.isfinite().all()
 
 
 @every_model
