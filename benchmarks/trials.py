@@ -10,7 +10,7 @@ Arms that start from a baseline share it: stage 1 of a seed and fold is trained 
 import json
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,7 @@ class Answer:
     mask_ratio_high: float
     """Share that was hidden as easy; 0 without masks."""
     seconds: float
-    """How long the arm's own stage took."""
+    """How long the arm took, stage 1 apart."""
 
     @property
     def key(self) -> tuple[str, str, int, int]:
@@ -123,14 +123,14 @@ def parts_of(
     return found
 
 
-def run_arm(
+def train_arm(
     arm: Arm,
     parts: Mapping[str, Sequence[Bag]],
     classes: Sequence[str],
     config: TrainConfig,
     folder: Path,
-) -> tuple[NDArray[np.float64], float, float]:
-    """Train one arm and look at the held-out bags once.
+) -> Bundle:
+    """Train one arm, or take up the run that is there.
 
     Parameters
     ----------
@@ -143,13 +143,17 @@ def run_arm(
     config : TrainConfig
         Model, seed and the baseline's epochs; the arm says the rest.
     folder : Path
-        Where the runs of this seed and fold lie.
+        Where the runs of this seed and fold lie; ``BASELINE`` must be there already
+        where the arm starts from one.
 
     Returns
     -------
-    tuple of ndarray, shape (held-out bags,), float and float
-        Probability of the class of interest, share hidden as easy, seconds.
+    Bundle
+        The trained model.
     """
+    run, stage_1 = folder / arm.name, folder / BASELINE
+    if (run / "bundle").is_dir():
+        return Bundle.open(run / "bundle")
     config = replace(
         config,
         recipe=arm.recipe,
@@ -157,16 +161,11 @@ def run_arm(
         epochs=config.epochs * arm.times,
         baseline_epochs=config.epochs,
     )
-    run, stage_1 = folder / arm.name, folder / BASELINE
-    if arm.name != BASELINE and arm.recipe != "plain" and not run.exists():
+    if arm.recipe != "plain" and stage_1.is_dir() and not run.exists():
         shutil.copytree(stage_1, run / "baseline")
-    start = time.perf_counter()
-    done = _last(fit(parts["train"], parts["val"], classes, config, run))
-    seconds = time.perf_counter() - start
-    bundle = Bundle.open(done.bundle_path)
-    model = Predictor(bundle, "cpu")
-    found = [float(model.probabilities(bag)[-1]) for bag in parts["test"]]
-    return np.array(found), float(bundle.config.mask_ratio_high), seconds
+    *_, done = fit(parts["train"], parts["val"], classes, config, run)
+    assert isinstance(done, FitDone)
+    return Bundle.open(done.bundle_path)
 
 
 def run_fold(
@@ -210,18 +209,19 @@ def run_fold(
     for arm in arms:
         if (model, arm.name, seed, fold) in journal.answers:
             continue
-        found, high, seconds = run_arm(
-            arm, parts, classes, replace(config, seed=seed), folder
-        )
-        names = [bag.name for bag in parts["test"]]
+        start = time.perf_counter()
+        seeded = replace(config, seed=seed)
+        bundle = train_arm(arm, parts, classes, seeded, folder)
+        said = Predictor(bundle, "cpu")
         answer = Answer(
-            model, arm.name, seed, fold, names, found.tolist(), high, seconds
+            model=model,
+            arm=arm.name,
+            seed=seed,
+            fold=fold,
+            bags=[bag.name for bag in parts["test"]],
+            probabilities=[float(said.probabilities(b)[-1]) for b in parts["test"]],
+            mask_ratio_high=float(bundle.config.mask_ratio_high),
+            seconds=time.perf_counter() - start,
         )
         journal.add(answer)
         yield answer
-
-
-def _last(events: Iterable[object]) -> FitDone:
-    *_, done = events
-    assert isinstance(done, FitDone)
-    return done
