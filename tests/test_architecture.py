@@ -16,15 +16,16 @@ LOWER = {
     "mil": {"slide", "features"},
     "export": {"slide", "features", "mil"},
     "pipeline": {"slide", "features", "mil", "export"},
+    "assessment": {"slide", "features", "mil", "export", "pipeline"},
     "doctor": {"slide", "features", "mil", "export", "pipeline"},
     "demo": {"slide", "phantom", "features", "mil", "export", "pipeline"},
     "cli": {
         *{"slide", "phantom", "features", "mil", "export"},
-        *{"pipeline", "doctor", "demo"},
+        *{"pipeline", "assessment", "doctor", "demo"},
     },
     "plugin": {
         *{"slide", "phantom", "features", "mil", "export"},
-        *{"pipeline", "doctor", "demo"},
+        *{"pipeline", "assessment", "doctor", "demo"},
     },
 }
 """Which rooms a room may import, beside itself and the foundation."""
@@ -44,6 +45,7 @@ FREE_OF_TORCH = (
     "napari_mhim.mil.splits",
     "napari_mhim.export",
     "napari_mhim.pipeline",
+    "napari_mhim.assessment",
     "napari_mhim.demo",
     "napari_mhim.doctor",
     "napari_mhim.cli",

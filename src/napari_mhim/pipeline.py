@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from napari_mhim import settings
 from napari_mhim.errors import CohortError, MhimError, WorkspaceError
 from napari_mhim.events import Note, Progress
+from napari_mhim.export.curves import draw_run
 from napari_mhim.features.config import ExtractConfig
 from napari_mhim.mil.config import TrainConfig
 from napari_mhim.workspace import Workspace, safe
@@ -24,7 +25,7 @@ from napari_mhim.workspace import Workspace, safe
 if TYPE_CHECKING:
     from napari_mhim.mil.bags import Bag
     from napari_mhim.mil.bundle import BundleConfig
-    from napari_mhim.mil.cohort import Cohort
+    from napari_mhim.mil.cohort import Cohort, CohortRow
     from napari_mhim.mil.predict import Predictor
 
 
@@ -185,11 +186,11 @@ def train(
     """
     from napari_mhim.mil.cohort import Cohort
     from napari_mhim.mil.splits import split_roles
-    from napari_mhim.mil.train import fit
+    from napari_mhim.mil.train import FitDone, fit
 
     place = Workspace(Path(workspace))
     table = Cohort.read(cohort)
-    _refuse_unknown(place, table, extract_config)
+    refuse_unknown(place, table.rows, extract_config)
     slides = [row.path for row in table.rows if row.path]
     for event in extract_slides(slides, workspace, extract_config):
         if isinstance(event, SlideFailed):
@@ -204,15 +205,19 @@ def train(
         role: [bags[row.slide] for row in table.rows if row.role == role]
         for role in ("train", "val")
     }
-    yield from fit(
+    folder = place.run_dir(run)
+    for event in fit(
         by_role["train"],
         by_role["val"],
         table.classes,
         config,
-        place.run_dir(run),
+        folder,
         cohort=table,
         extract=extract_config,
-    )
+    ):
+        if isinstance(event, FitDone) and (failure := draw_run(folder)):
+            yield Note(failure)
+        yield event
 
 
 def predict_slides(
@@ -353,17 +358,19 @@ def _bags(place: Workspace, table: "Cohort", config: ExtractConfig) -> dict[str,
     }
 
 
-def _refuse_unknown(place: Workspace, table: "Cohort", config: ExtractConfig) -> None:
-    """A slide is known by its path, or by features that lie in the workspace."""
+def refuse_unknown(
+    place: Workspace, rows: Sequence["CohortRow"], config: ExtractConfig
+) -> None:
+    """Refuse slides that have neither a path nor features here; CohortError names them."""
     unknown = [
         row.slide
-        for row in table.rows
+        for row in rows
         if not row.path and not features_path(place, row.slide, config).is_file()
     ]
     if unknown:
         named = ", ".join(unknown[:3]) + (" and more" if len(unknown) > 3 else "")
         raise CohortError(
-            f"{len(unknown)} of {len(table.rows)} slides have neither a path in the "
+            f"{len(unknown)} of {len(rows)} slides have neither a path in the "
             f"table nor features in {str(place.root)!r} ({named}); add a column 'path'"
         )
 

@@ -57,12 +57,13 @@ class Metrics:
     confusion: tuple[tuple[int, ...], ...] = ()
     """Slides of each true class (rows) that were called each class (columns)."""
 
-    def caution(self) -> str:
-        """Give the sentence for small sets, "" for large ones."""
+    def caution(self, unit: str = "slide") -> str:
+        """Give the sentence for small sets of slides or patients, "" for large ones."""
         n = sum(self.counts)
         if n >= FEW:
             return ""
-        return f"{n} slides: too few to tell small differences apart."
+        plural = "" if n == 1 else "s"
+        return f"{n} {unit}{plural}: too few to tell small differences apart."
 
 
 def evaluate(

@@ -18,6 +18,7 @@ import os
 import platform
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -210,6 +211,25 @@ class RunFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         with self.events_path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"event": kind, **values}) + "\n")
+
+    def epochs(self) -> list[dict[str, Any]]:
+        """Read the epochs of ``events.jsonl``.
+
+        Returns
+        -------
+        list of dict
+            In order; empty where there is no log. A line that a killed process left
+            unfinished is passed over.
+        """
+        if not self.events_path.is_file():
+            return []
+        found = []
+        for line in self.events_path.read_text(encoding="utf-8").splitlines():
+            with suppress(ValueError):
+                event = json.loads(line)
+                if event["event"] == "epoch":
+                    found.append(event)
+        return found
 
     def rewind_log(self, size: int) -> None:
         """Cut ``events.jsonl`` back to what it was at the checkpoint.
