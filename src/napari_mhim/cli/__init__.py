@@ -1,6 +1,24 @@
 """``napari-mhim``: everything the window does, without a window. A file is a command."""
 
-from napari_mhim.cli import demo, doctor, extract, predict, train
+from napari_mhim.cli import (
+    demo,
+    doctor,
+    evaluate,
+    extract,
+    import_,
+    predict,
+    train,
+)
 from napari_mhim.cli.app import app, main
 
-__all__ = ["app", "demo", "doctor", "extract", "main", "predict", "train"]
+__all__ = [
+    "app",
+    "demo",
+    "doctor",
+    "evaluate",
+    "extract",
+    "import_",
+    "main",
+    "predict",
+    "train",
+]
