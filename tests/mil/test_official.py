@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from made_checkpoints import DSMIL, GATED, LAYOUTS, PLAIN, TRANSMIL, tensors
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -14,68 +15,6 @@ from napari_mhim import _parts
 from napari_mhim.errors import BundleError
 from napari_mhim.mil.config import MODELS
 from napari_mhim.mil.official import known_models, read_official
-
-PLAIN = {
-    "patch_to_emb.0.weight": (16, 12),
-    "patch_to_emb.0.bias": (16,),
-    "predictor.weight": (3, 16),
-    "predictor.bias": (3,),
-    "online_encoder.attention.attention.0.weight": (8, 16),
-    "online_encoder.attention.attention.2.weight": (1, 8),
-}
-GATED = {
-    **{key: shape for key, shape in PLAIN.items() if "attention" not in key},
-    "online_encoder.attention.attention_a.0.weight": (8, 16),
-    "online_encoder.attention.attention_b.0.weight": (8, 16),
-    "online_encoder.attention.attention_c.weight": (1, 8),
-}
-VERSION_2 = {
-    **{key.replace("patch_to_emb", "feature"): shape for key, shape in PLAIN.items()},
-    "merge.norm.weight": (16,),
-    "merge.global_q_mm": (1, 5, 16),
-}
-NORMS = ("norm", "layer1.norm", "layer2.norm")
-DSMIL = {
-    **{key: shape for key, shape in PLAIN.items() if "attention" not in key},
-    "online_encoder.i_classifier.0.weight": (3, 16),
-    "online_encoder.i_classifier.0.bias": (3,),
-    "online_encoder.b_classifier.q.0.weight": (8, 16),
-    "online_encoder.b_classifier.q.0.bias": (8,),
-    "online_encoder.b_classifier.q.2.weight": (8, 8),
-    "online_encoder.b_classifier.q.2.bias": (8,),
-    "online_encoder.b_classifier.v.1.weight": (16, 16),
-    "online_encoder.b_classifier.v.1.bias": (16,),
-    "online_encoder.b_classifier.fcc.weight": (3, 3, 16),
-    "online_encoder.b_classifier.fcc.bias": (3,),
-}
-TRANSMIL = {
-    **{key: shape for key, shape in PLAIN.items() if "attention" not in key},
-    "online_encoder.cls_token": (1, 1, 16),
-    "online_encoder.mask_token": (1, 1, 16),  # in files of early runs
-    **{f"online_encoder.{name}.weight": (16,) for name in NORMS},
-    **{f"online_encoder.{name}.bias": (16,) for name in NORMS},
-    **{
-        f"online_encoder.layer{layer}.attn.{name}": shape
-        for layer in (1, 2)
-        for name, shape in {
-            "to_qkv.weight": (24, 16),
-            "to_out.0.weight": (16, 8),
-            "to_out.0.bias": (16,),
-            "res_conv.weight": (2, 1, 33, 1),
-        }.items()
-    },
-    **{
-        f"online_encoder.pos_embedding.proj{name}.{leaf}": shape
-        for name, side in (("", 7), ("1", 5), ("2", 3))
-        for leaf, shape in (("weight", (16, 1, side, side)), ("bias", (16,)))
-    },
-}
-LAYOUTS = {"plain": PLAIN, "gated": GATED, "version 2": VERSION_2}
-
-
-def tensors(layout: dict[str, tuple[int, ...]], seed: int = 0) -> dict[str, Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    return {k: torch.randn(s, generator=generator) for k, s in layout.items()}
 
 
 @pytest.fixture

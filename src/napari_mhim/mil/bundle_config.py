@@ -78,6 +78,8 @@ class BundleConfig:
     """Figures on the validation slides, with intervals."""
     encoder_licence: str = ""
     """Licence of the encoder's weights, "" when not stated."""
+    origin: Mapping[str, Any] = field(default_factory=dict)
+    """Where an imported model is from (file, sha256, layout, licence); empty for our own."""
 
     @property
     def target_index(self) -> int:

@@ -68,6 +68,12 @@ def _what(config: BundleConfig) -> str:
         lines.append(
             f"- Hidden as easy in training: {config.mask_ratio_high:.3g} of each slide"
         )
+    if config.origin:
+        lines.append(
+            f"- Trained elsewhere: imported from {config.origin['file']} "
+            f"({config.origin['layout']}; SHA-256 {config.origin['sha256']})"
+        )
+        return "\n".join(lines) + "\n"
     lines.append(
         f"- Trained {trained.get('time', 'at an unknown time')}, seed "
         f"{trained.get('seed', 'unknown')}, best epoch {trained.get('best_epoch', '?')} "
@@ -93,6 +99,11 @@ def _data(config: BundleConfig) -> str:
 
 
 def _figures(config: BundleConfig) -> str:
+    if not config.metrics and config.origin:
+        return (
+            "## Figures\n\nNot assessed here. Figures published for this model are its "
+            "authors', not ours.\n"
+        )
     if not config.metrics:
         return "## Figures\n\nNot assessed.\n"
     lines = [
@@ -143,4 +154,8 @@ def _reading(config: BundleConfig) -> str:
 
 def _licence(config: BundleConfig) -> str:
     licence = config.encoder_licence or "not stated; ask before sharing the model"
-    return f"## Licence of the encoder\n\n{config.encoder_id}: {licence}\n"
+    encoder = f"## Licence of the encoder\n\n{config.encoder_id}: {licence}\n"
+    if not config.origin:
+        return encoder
+    ours = config.origin["licence"] or "not stated: ask its authors before sharing it"
+    return f"## Licence of the model\n\n{config.origin['file']}: {ours}\n\n{encoder}"
