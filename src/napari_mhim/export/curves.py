@@ -206,7 +206,8 @@ def write_training(epochs: Sequence[Mapping[str, Any]], path: Path) -> None:
         for axes in (upper, lower):
             if kept is not None:
                 axes.axvline(kept, color="0.6", linestyle="--", label=f"kept: {kept}")
-            axes.legend(fontsize="small")
+            if axes.get_legend_handles_labels()[0]:
+                axes.legend(fontsize="small")
         stage = epochs[-1]["stage"] if epochs else "no epoch yet"
         upper.set(ylabel="mean loss of a slide", title=f"Training, stage {stage}")
         lower.set(xlabel="epoch", ylabel="AUC", ylim=(-0.02, 1.02))
