@@ -30,7 +30,7 @@ import numpy as np
 from judged import Seen, read_seen, table
 from numpy.typing import NDArray
 from PIL import Image
-from trials import Arm, parts_of, train_arm
+from trials import Arm, parts_of, stratified_folds, train_arm
 
 from napari_mhim import pipeline
 from napari_mhim.demo.figures import rank_auc
@@ -73,7 +73,6 @@ ARMS = (
 COLON_CLASSES = ("normal", "tumour")
 COLON_MPP = 0.25
 """Not said by the images; everything here only hangs on the patch in pixels."""
-N_FOLDS = 5
 
 
 @dataclass(frozen=True)
@@ -135,9 +134,9 @@ def colon_splits(
         bag = read_bag(store, row, COLON_CLASSES)
         bags.append(bag)
         kinds[bag.name] = holds_nucleus(_grid(bag), np.array(about["epithelial_xy"]))
-    folds = stratified_folds([bag.label or 0 for bag in bags], N_FOLDS)
+    folds = stratified_folds([bag.label or 0 for bag in bags])
     for seed in seeds:
-        for fold in range(N_FOLDS):
+        for fold in range(int(folds.max()) + 1):
             parts = parts_of(bags, folds, fold)
             held = {bag.name: kinds[bag.name] for bag in parts["test"]}
             yield Split(f"{patch_px}px-seed-{seed}-fold-{fold}", seed, parts, held)
@@ -164,16 +163,6 @@ def holds_nucleus(grid: PatchGrid, points_xy: NDArray[np.float64]) -> NDArray[np
     low = grid.corners[:, None]  # (N, 1, 2)
     inside = (points >= low) & (points < low + grid.patch_px)
     return inside.all(axis=2).any(axis=1).astype(np.int8)
-
-
-def stratified_folds(labels: Sequence[int], n_folds: int) -> NDArray[np.int8]:
-    """Deal the members of each class out over the folds, by chance but always alike."""
-    rng = np.random.default_rng(0)
-    folds = np.zeros(len(labels), np.int8)
-    for label in set(labels):
-        members = rng.permutation(np.flatnonzero(np.array(labels) == label))
-        folds[members] = np.arange(len(members)) % n_folds
-    return folds
 
 
 def look(result: SlideResult, kinds: NDArray[np.int8]) -> dict[str, float]:

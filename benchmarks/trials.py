@@ -8,7 +8,6 @@ Arms that start from a baseline share it: stage 1 of a seed and fold is trained 
 """
 
 import json
-import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,6 +21,7 @@ from napari_mhim.mil.bags import Bag
 from napari_mhim.mil.bundle import Bundle
 from napari_mhim.mil.config import TrainConfig
 from napari_mhim.mil.predict import Predictor
+from napari_mhim.mil.run import RunFolder
 from napari_mhim.mil.train import FitDone, fit
 
 BASELINE = "plain"
@@ -123,6 +123,29 @@ def parts_of(
     return found
 
 
+def stratified_folds(labels: Sequence[int], n_folds: int = 5) -> NDArray[np.int8]:
+    """Deal the members of each class out over the folds, by chance but always alike.
+
+    Parameters
+    ----------
+    labels : sequence of int
+        Class of each bag.
+    n_folds : int
+        Number of folds.
+
+    Returns
+    -------
+    ndarray, shape (len(labels),), int8
+        Fold of each, from 0.
+    """
+    rng = np.random.default_rng(0)
+    folds = np.zeros(len(labels), np.int8)
+    for label in sorted(set(labels)):
+        members = rng.permutation(np.flatnonzero(np.array(labels) == label))
+        folds[members] = np.arange(len(members)) % n_folds
+    return folds
+
+
 def train_arm(
     arm: Arm,
     parts: Mapping[str, Sequence[Bag]],
@@ -151,9 +174,9 @@ def train_arm(
     Bundle
         The trained model.
     """
-    run, stage_1 = folder / arm.name, folder / BASELINE
-    if (run / "bundle").is_dir():
-        return Bundle.open(run / "bundle")
+    run, stage_1 = RunFolder(folder / arm.name), RunFolder(folder / BASELINE)
+    if run.bundle_path.is_dir():
+        return Bundle.open(run.bundle_path)
     config = replace(
         config,
         recipe=arm.recipe,
@@ -161,9 +184,9 @@ def train_arm(
         epochs=config.epochs * arm.times,
         baseline_epochs=config.epochs,
     )
-    if arm.recipe != "plain" and stage_1.is_dir() and not run.exists():
-        shutil.copytree(stage_1, run / "baseline")
-    *_, done = fit(parts["train"], parts["val"], classes, config, run)
+    if arm.recipe != "plain":
+        run.adopt(stage_1)
+    *_, done = fit(parts["train"], parts["val"], classes, config, run.path)
     assert isinstance(done, FitDone)
     return Bundle.open(done.bundle_path)
 
