@@ -30,6 +30,9 @@ class TrainConfig:
     """Name of a file in ``mil/recipes``."""
     recipe_options: Mapping[str, Any] = field(default_factory=dict)
     """Fields of the recipe's ``Config``, plain values; the rest keep their defaults."""
+    start_from: str = ""
+    """A bundle or another program's checkpoint whose weights are the baseline of a recipe
+    that starts from one; empty trains a baseline first."""
     epochs: int = 100
     """Most passes over the training slides, 1 or more."""
     baseline_epochs: int = 0
@@ -137,6 +140,7 @@ def baseline_config(config: TrainConfig) -> TrainConfig:
         config,
         recipe="plain",
         recipe_options={},
+        start_from="",
         epochs=config.baseline_epochs or config.epochs,
     )
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -196,4 +197,6 @@ def _trained(data: Data, config: TrainConfig, standing: Standing) -> dict[str, A
         "versions": environment(),
         "device": config.device,
         "threads": config.threads,
+        # the name alone: where a file lay is no business of a shared bundle
+        "start_from": Path(config.start_from).name,
     }

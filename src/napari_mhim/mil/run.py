@@ -2,7 +2,7 @@
 
 ::
 
-    settings.json      TrainConfig with threads and device settled, classes, version
+    settings.json      TrainConfig with threads and device settled, classes, hash of start_from
     splits.csv         slide, patient, label, role
     environment.json   versions of what computed
     events.jsonl       one line for each epoch and note
@@ -73,7 +73,9 @@ class RunFolder:
         """Give the file of the watched slide after one epoch."""
         return self.path / "scores" / f"epoch-{epoch:04d}.npz"
 
-    def begin(self, config: TrainConfig, cohort: Cohort) -> TrainConfig:
+    def begin(
+        self, config: TrainConfig, cohort: Cohort, starts_from: str = ""
+    ) -> TrainConfig:
         """Write the settings of a new run, or take up those of a stopped one.
 
         Parameters
@@ -82,6 +84,8 @@ class RunFolder:
             What is asked for; ``threads`` 0 means as stored or, in a new run, 1.
         cohort : Cohort
             Slides with their roles.
+        starts_from : str
+            Hash of the weights that ``config.start_from`` names, "" where it names none.
 
         Returns
         -------
@@ -93,32 +97,46 @@ class RunFolder:
         ConfigError
             If the folder holds a run with other settings.
         TrainingError
-            If the folder holds a run on other slides, or its files are damaged.
+            If the folder holds a run on other slides or from other weights, or its files
+            are damaged.
         WorkspaceError
             If the folder cannot be written.
         """
         settings = self.path / "settings.json"
         if settings.is_file():
-            return self._resume(config, cohort)
+            return self._resume(config, cohort, starts_from)
         # splits first: settings.json is what says that a run has begun
         cohort.write(self.path / "splits.csv")
         write_json(self.path / "environment.json", environment())
-        write_json(settings, {**asdict(config), "classes": list(cohort.classes)})
+        more = {"classes": list(cohort.classes), "starts_from": starts_from}
+        write_json(settings, {**asdict(config), **more})
         return config
 
-    def _resume(self, config: TrainConfig, cohort: Cohort) -> TrainConfig:
+    def _resume(
+        self, config: TrainConfig, cohort: Cohort, starts_from: str
+    ) -> TrainConfig:
         stored = self.read_settings()
         classes = stored.pop("classes", [])
         asked = json.loads(json.dumps(asdict(config)))
         # a setting that came after the run was begun had its default then
         stored = {**json.loads(json.dumps(asdict(TrainConfig()))), **stored}
         for name, value in asked.items():
-            if name not in ("threads", "device") and stored[name] != value:
+            # weights that have moved are the same weights: their hash is looked at below
+            if (
+                name not in ("threads", "device", "start_from")
+                and stored[name] != value
+            ):
                 raise ConfigError(
                     f"run {str(self.path)!r} was begun with {name} = "
                     f"{stored[name]!r}, asked is {value!r}; take the same settings "
                     "to go on, or another run folder"
                 )
+        if stored.get("starts_from", "") != starts_from:
+            raise TrainingError(
+                f"run {str(self.path)!r} was begun from {stored['start_from'] or 'none'!r} "
+                f"as it was then, which is not {config.start_from or 'none'!r} as it is "
+                "now; start from the same weights to go on, or take another run folder"
+            )
         before = Cohort.read(self.path / "splits.csv", classes)
         if _identity(before) != _identity(cohort):
             raise TrainingError(
@@ -181,7 +199,7 @@ class RunFolder:
         Returns
         -------
         dict
-            Fields of ``TrainConfig``, and ``classes``.
+            Fields of ``TrainConfig``, ``classes`` and ``starts_from``.
 
         Raises
         ------

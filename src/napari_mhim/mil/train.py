@@ -1,8 +1,8 @@
 """Training, as a generator of events: what is needed to go on is on disk before each of them.
 
 1. Every bag is checked: finite, of one encoder and scale, with a class.
-2. A recipe that starts from a baseline gets one: stage ``baseline``, plain, in
-   ``<run>/baseline`` with a bundle of its own.
+2. A recipe that starts from a baseline gets one: the weights of ``start_from``, or stage
+   ``baseline``, plain, in ``<run>/baseline`` with a bundle of its own.
 3. The recipe's own stage: one bag a step, validation after each epoch, best weights kept.
 4. The best weights become the bundle.
 
@@ -36,6 +36,7 @@ from napari_mhim.mil.outcome import Data, save_outcome
 from napari_mhim.mil.run import RunFolder
 from napari_mhim.mil.scoring import resident
 from napari_mhim.mil.stage import EpochDone, Stage, Watched
+from napari_mhim.mil.start import Start, read_start
 from napari_mhim.mil.temperature import why_not
 from napari_mhim.settings import cpu_threads, resolve_device
 
@@ -99,9 +100,12 @@ def fit(
         If a class has no training slide, a bag has no class, or a slide trains and
         validates.
     FeatureMismatchError
-        If bags differ in encoder, scale or length.
+        If bags differ in encoder, scale or length, or from what ``start_from`` wants.
+    BundleError
+        If ``start_from`` names what cannot be read.
     ConfigError
-        If a setting cannot be, or the folder holds a run with other settings.
+        If a setting cannot be, ``start_from`` is of another model, or the folder holds a
+        run with other settings.
     TrainingError
         If a bag holds NaN, a loss is not finite, or the folder holds another run.
     WorkspaceError
@@ -119,15 +123,22 @@ def fit(
     )
     if watch is not None:
         _check_alike([data.bags["train"][0], watch])
-    config = run.begin(config, data.cohort)
+    start = _start(config, data)
+    config = run.begin(config, data.cohort, start.identity if start else "")
     for caution in _cautions(data, config):
         yield Note(caution)
     if run.bundle_path.is_dir():
         yield Note(f"Run {run.path.name!r} was done already.")
     else:
         torch.set_num_threads(config.threads)
-        yield from _stages(run, config, data, watch)
+        yield from _stages(run, config, data, watch, start)
     yield _done(run)
+
+
+def _start(config: TrainConfig, data: Data) -> Start | None:
+    if not config.start_from:
+        return None
+    return read_start(config, data.cohort.classes, data.bags["train"][0])
 
 
 def _cautions(data: Data, config: TrainConfig) -> Iterator[str]:
@@ -145,12 +156,21 @@ def _cautions(data: Data, config: TrainConfig) -> Iterator[str]:
 
 
 def _stages(
-    run: RunFolder, config: TrainConfig, data: Data, watch: Bag | None
+    run: RunFolder,
+    config: TrainConfig,
+    data: Data,
+    watch: Bag | None,
+    start: Start | None,
 ) -> Iterator[EpochDone | Watched | Note]:
     tensors = {role: resident(bags, config.device) for role, bags in data.bags.items()}
     data = replace(data, tensors=tensors)
     weights = None
-    if _parts.load(RECIPES, config.recipe).needs_baseline(recipe_config(config)):
+    needs = _parts.load(RECIPES, config.recipe).needs_baseline(recipe_config(config))
+    if start is not None:
+        verb = "starts from" if needs else "starts from no baseline, so not from"
+        yield Note(f"Recipe {config.recipe!r} {verb} {config.start_from!r}.")
+        weights = start.weights if needs else None
+    elif needs:
         folder = RunFolder(run.path / "baseline")
         if not folder.bundle_path.is_dir():
             yield Note(
