@@ -101,6 +101,7 @@ class Job:
 
     state_changed = Signal(JobState)
     """Emitted with each new state."""
+    _CHILD = "main"
 
     def __init__(
         self,
@@ -134,7 +135,7 @@ class Job:
     def _launch(self, call: bytes) -> None:
         program = (
             f"import sys; sys.path[:] = {sys.path!r}\n"
-            "from napari_mhim.plugin._child import main; main()"
+            f"from napari_mhim.plugin import _child; _child.{self._CHILD}()"
         )
         self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
         try:
@@ -161,12 +162,8 @@ class Job:
 
     def _read(self, call: bytes) -> None:
         """Move messages from the pipe to the queue, on a thread; the last is None's."""
-        assert self._process.stdin is not None
         assert self._process.stdout is not None
-        # a child that died at once takes no call: its exit code says why
-        with contextlib.suppress(OSError):
-            self._process.stdin.write(call)
-            self._process.stdin.flush()
+        self._send(call)
         try:
             while True:
                 self._messages.put(pickle.load(self._process.stdout))
@@ -178,6 +175,13 @@ class Job:
             self._signal(kill=True)
         self._process.wait()
         self._messages.put(("gone", self._process.returncode))
+
+    def _send(self, message: bytes) -> None:
+        assert self._process.stdin is not None
+        # a child that died takes nothing: its exit code says why
+        with contextlib.suppress(OSError, ValueError):
+            self._process.stdin.write(message)
+            self._process.stdin.flush()
 
     def _poll(self) -> None:
         until = time.monotonic() + _SLICE_SECONDS
