@@ -13,8 +13,10 @@ from napari_mhim.errors import FeatureMismatchError, StoreError
 from napari_mhim.mil.bags import Bag, bag_of, is_finite
 from napari_mhim.mil.bundle import Bundle
 from napari_mhim.mil.masking import high_mask
+from napari_mhim.mil.model import MILOutput
 from napari_mhim.mil.result import SlideResult, contribution
 from napari_mhim.mil.scoring import as_array, resident, scores_of
+from napari_mhim.mil.temperature import tempered
 from napari_mhim.settings import resolve_device
 
 if TYPE_CHECKING:
@@ -49,7 +51,7 @@ class Predictor:
     def probabilities(self, bag: Bag) -> NDArray[np.float32]:
         """Give the class probabilities of one bag alone, shape (C,); errors as :meth:`predict`."""
         x = resident([self._checked(bag)], self.device)[0].to(self.device)
-        return as_array(self._student.probabilities(self._student(x)))
+        return self._scaled(self._student(x))
 
     @torch.no_grad()
     def predict(self, bag: Bag) -> SlideResult:
@@ -82,8 +84,10 @@ class Predictor:
         x = resident([bag], self.device)[0].to(self.device)
         output = self._student(x)
         guide = output if self._teacher is None else self._teacher(x)
+        # a recipe that says nothing of it masks by the model's own scores
+        kind = config.recipe_settings.get("instance_scores", "own")
         mask = high_mask(
-            guide.scores, config.mask_ratio_high, fusion=config.head_fusion
+            guide.scores_by(kind), config.mask_ratio_high, fusion=config.head_fusion
         )
         left = self._student(x[~mask]) if mask.any() else output
         attention, evidence = as_array(output.attention), as_array(output.evidence)
@@ -98,15 +102,15 @@ class Predictor:
             bundle_id=self.bundle.id,
             classes=config.classes,
             target=config.target_index,
-            probabilities=as_array(self._student.probabilities(output)),
-            remaining=as_array(self._student.probabilities(left)),
+            probabilities=self._scaled(output),
+            remaining=self._scaled(left),
             attention=attention,
             branches=self._student.branches,
             evidence=evidence,
             evidence_kind=self._student.evidence_kind,
             evidence_limits=self._limits(attention, evidence),
-            student_scores=scores_of(output, config.head_fusion),
-            teacher_scores=scores_of(guide, config.head_fusion),
+            student_scores=scores_of(output, config.head_fusion, kind),
+            teacher_scores=scores_of(guide, config.head_fusion, kind),
             score_source="own scores" if self._teacher is None else "teacher",
             mask=mask.cpu().numpy(),
             mask_ratio_high=config.mask_ratio_high,
@@ -121,6 +125,11 @@ class Predictor:
                 "evidence limits": config.evidence_limits_from or "this slide alone",
             },
         )
+
+    def _scaled(self, output: MILOutput) -> NDArray[np.float32]:
+        """Give the probabilities of an output, calibrated where the bundle is, shape (C,)."""
+        raw = as_array(self._student.probabilities(output))
+        return tempered(raw, self.bundle.config.temperature).astype(np.float32)
 
     def _checked(self, bag: Bag) -> Bag:
         self.bundle.check(bag)
