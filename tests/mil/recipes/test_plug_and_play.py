@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import fields
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,15 @@ MASKS: dict[str, dict[str, float]] = {
         "mask_ratio_random": 0.3,
     },
 }
+
+
+SMALL = {"hidden": 16, "attention_dim": 8, "heads": 2, "head_dim": 4, "landmarks": 8}
+
+
+def small(model: str) -> dict[str, int]:
+    """Give options that make a model small, of those it has."""
+    known = signature(_parts.load(MODELS, model).build).parameters
+    return {name: value for name, value in SMALL.items() if name in known}
 
 
 def takes(recipe: str, options: dict[str, float]) -> bool:
@@ -89,8 +99,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 def train(run: Path, **settings: Any) -> Bundle:
     bags = [make_bag(index, index % 2, n=30) for index in range(6)]
-    small: dict[str, Any] = {"epochs": 2, "lr": 2e-3, "device": "cpu", "threads": 1}
-    config = TrainConfig(**{**small, **settings})
+    config = TrainConfig(epochs=2, lr=2e-3, device="cpu", threads=1, **settings)
     done = list(fit(bags[:4], bags[4:], CLASSES, config, run))[-1]
     assert isinstance(done, FitDone)
     return Bundle.open(done.bundle_path)
@@ -136,7 +145,10 @@ def test_a_model_from_elsewhere_is_trained_kept_and_predicts(
 @pytest.mark.parametrize("model", _parts.names(MODELS))
 def test_every_model_is_trained_by_mhim_kept_and_predicts(model: str, tmp_path: Path):
     bundle = train(
-        tmp_path / "run", model=model, recipe_options=MASKS["hybrid"], epochs=1
+        tmp_path / "run",
+        model=model,
+        model_options=small(model),
+        recipe_options=MASKS["hybrid"],
     )
     assert bundle.config.recipe == "mhim"
     assert bundle.config.has_teacher
@@ -149,8 +161,8 @@ def test_every_recipe_and_mask_takes_a_step_around_every_model(
     recipe: str, mask: str, model: str
 ):
     torch.manual_seed(0)
-    part = _parts.load(RECIPES, recipe)
-    student, baseline = (_parts.load(MODELS, model).build(6, 3) for _ in range(2))
+    part, build_model = _parts.load(RECIPES, recipe), _parts.load(MODELS, model).build
+    student, baseline = (build_model(6, 3, **small(model)) for _ in range(2))
     made = part.build(student, part.Config(**MASKS[mask]), baseline.state_dict())
     x = torch.randn(40, 6)
     made.prepare([(x, 2)])
