@@ -114,12 +114,6 @@ def test_a_bundle_without_class_names_is_refused(small_run, tmp_path: Path) -> N
         )
 
 
-def test_the_device_is_named() -> None:
-    (found,) = pipeline.describe_device("cpu")
-    assert found.name == "cpu"
-    assert "thread" in found.detail
-
-
 def test_progress_never_runs_past_its_total(small_run, tmp_path: Path) -> None:
     events = list(
         pipeline.predict_slide(small_run.slides[2], small_run.bundle, str(tmp_path))

@@ -57,3 +57,9 @@ def test_auto_finds_a_device_and_an_absent_one_is_refused() -> None:
     absent = "cuda" if not torch.cuda.is_available() else "mps"
     with pytest.raises(ConfigError, match="not on this computer"):
         settings.resolve_device(absent)
+
+
+def test_the_device_is_named() -> None:
+    (found,) = settings.describe_device("cpu")
+    assert found.name == "cpu"
+    assert "thread" in found.detail

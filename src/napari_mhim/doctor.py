@@ -116,7 +116,7 @@ def _codecs() -> Check:
 
 def _torch() -> Check:
     code = (
-        "from napari_mhim.pipeline import describe_device;"
+        "from napari_mhim.settings import describe_device;"
         "found = next(describe_device()); print(found.name, found.detail, sep='|')"
     )
     done = _child(code)

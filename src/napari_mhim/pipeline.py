@@ -9,12 +9,11 @@ line loops over it and the window runs it in a child process. Importing this mod
 imports no torch: the window's process names these functions and never runs them.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_mhim import settings
 from napari_mhim.errors import CohortError, MhimError, WorkspaceError
 from napari_mhim.events import Note, Progress
 from napari_mhim.export.curves import draw_run
@@ -47,46 +46,6 @@ class PredictDone:
     """Path of the slide."""
     result_path: str
     """Path of the result file, read by ``SlideResult.load``."""
-
-
-@dataclass(frozen=True)
-class DeviceReady:
-    """Where models will run."""
-
-    name: str
-    """``"cuda"``, ``"mps"`` or ``"cpu"``."""
-    detail: str
-    """For the person at the screen, for instance the name of the GPU."""
-
-
-def describe_device(wanted: str = "auto") -> Iterator[DeviceReady]:
-    """Find out where models will run; imports torch, so the window asks a child.
-
-    Parameters
-    ----------
-    wanted : str
-        One of ``settings.DEVICES``.
-
-    Yields
-    ------
-    DeviceReady
-        Once.
-
-    Raises
-    ------
-    ConfigError
-        If the device asked for is not on this computer.
-    """
-    name = settings.resolve_device(wanted)
-    import torch
-
-    if name == "cuda":
-        yield DeviceReady(name, torch.cuda.get_device_name())
-    elif name == "mps":
-        yield DeviceReady(name, "Apple GPU")
-    else:
-        threads = settings.cpu_threads()
-        yield DeviceReady(name, f"CPU, {threads} thread{'s' if threads > 1 else ''}")
 
 
 def features_path(workspace: Workspace, slide: str, config: ExtractConfig) -> Path:
@@ -158,6 +117,7 @@ def train(
     config: TrainConfig,
     extract_config: ExtractConfig,
     run: str = "run",
+    features: str = "",
 ) -> Iterator[object]:
     """Train a model on a label table: missing features first, then the loop.
 
@@ -173,6 +133,8 @@ def train(
         Encoder and scale of the features.
     run : str
         Name of the run's folder; a run that was stopped goes on.
+    features : str
+        Folder of features made elsewhere, used in place of slides; "" for none.
 
     Yields
     ------
@@ -190,17 +152,11 @@ def train(
 
     place = Workspace(Path(workspace))
     table = Cohort.read(cohort)
-    refuse_unknown(place, table.rows, extract_config)
-    slides = [row.path for row in table.rows if row.path]
-    for event in extract_slides(slides, workspace, extract_config):
-        if isinstance(event, SlideFailed):
-            raise CohortError(f"slide {event.slide!r} cannot be used: {event.reason}")
-        yield event
+    bags = yield from gather(workspace, table, extract_config, features)
     split = split_roles(table, seed=config.seed)
     if split != table:
         table = split
         yield Note("Slides were split by patient; the split is saved with the run.")
-    bags = _bags(place, table, extract_config)
     by_role = {
         role: [bags[row.slide] for row in table.rows if row.role == role]
         for role in ("train", "val")
@@ -213,11 +169,54 @@ def train(
         config,
         folder,
         cohort=table,
-        extract=extract_config,
+        extract=None if features else extract_config,
     ):
         if isinstance(event, FitDone) and (failure := draw_run(folder)):
             yield Note(failure)
         yield event
+
+
+def gather(
+    workspace: str, table: "Cohort", config: ExtractConfig, features: str = ""
+) -> Generator[object, None, dict[str, "Bag"]]:
+    """Give a bag for each slide of a table, extracting features that are missing.
+
+    Parameters
+    ----------
+    workspace, table, config, features
+        As :func:`train`.
+
+    Yields
+    ------
+    Progress, Note or ExtractDone
+        Of the extraction.
+
+    Returns
+    -------
+    dict of str to Bag
+        Slide's name to its features, with label and patient.
+
+    Raises
+    ------
+    CohortError
+        If a slide has neither a path nor features, or cannot be read.
+    """
+    from napari_mhim.mil.bags import read_bag
+    from napari_mhim.mil.feature_files import read_folder
+
+    if features:
+        return read_folder(Path(features), table.rows, table.classes)
+    place = Workspace(Path(workspace))
+    refuse_unknown(place, table.rows, config)
+    slides = [row.path for row in table.rows if row.path]
+    for event in extract_slides(slides, workspace, config):
+        if isinstance(event, SlideFailed):
+            raise CohortError(f"slide {event.slide!r} cannot be used: {event.reason}")
+        yield event
+    paths = {
+        r.slide: features_path(place, r.path or r.slide, config) for r in table.rows
+    }
+    return {r.slide: read_bag(paths[r.slide], r, table.classes) for r in table.rows}
 
 
 def predict_slides(
@@ -345,17 +344,6 @@ def _predict(
     path = place.result_path(bundle.name, Path(slide).stem)
     result.save(path)
     yield PredictDone(slide, str(path))
-
-
-def _bags(place: Workspace, table: "Cohort", config: ExtractConfig) -> dict[str, "Bag"]:
-    from napari_mhim.mil.bags import read_bag
-
-    return {
-        row.slide: read_bag(
-            features_path(place, row.path or row.slide, config), row, table.classes
-        )
-        for row in table.rows
-    }
 
 
 def refuse_unknown(

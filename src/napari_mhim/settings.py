@@ -6,6 +6,7 @@ the user's ``settings.json``, the defaults below.
 
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
@@ -39,6 +40,16 @@ class Settings:
             raise ConfigError(f"cache_mib must be at least 16, got {self.cache_mib}")
         if self.threads < 0:
             raise ConfigError(f"threads must be 0 or more, got {self.threads}")
+
+
+@dataclass(frozen=True)
+class DeviceReady:
+    """Where models will run."""
+
+    name: str
+    """``"cuda"``, ``"mps"`` or ``"cpu"``."""
+    detail: str
+    """For the person at the screen, for instance the name of the GPU."""
 
 
 def settings_path() -> Path:
@@ -134,6 +145,36 @@ def resolve_device(wanted: str = "auto") -> str:
             f"device {wanted!r} is not on this computer; there is: {usable}"
         )
     return wanted
+
+
+def describe_device(wanted: str = "auto") -> Iterator[DeviceReady]:
+    """Find out where models will run; imports torch, so the window asks a child.
+
+    Parameters
+    ----------
+    wanted : str
+        One of ``DEVICES``.
+
+    Yields
+    ------
+    DeviceReady
+        Once.
+
+    Raises
+    ------
+    ConfigError
+        If the device asked for is not on this computer.
+    """
+    name = resolve_device(wanted)
+    import torch
+
+    if name == "cuda":
+        yield DeviceReady(name, torch.cuda.get_device_name())
+    elif name == "mps":
+        yield DeviceReady(name, "Apple GPU")
+    else:
+        threads = cpu_threads()
+        yield DeviceReady(name, f"CPU, {threads} thread{'s' if threads > 1 else ''}")
 
 
 def _from_file(path: Path) -> Settings:

@@ -11,12 +11,13 @@ from napari_mhim.errors import MhimError
 from napari_mhim.events import Note, Progress
 from napari_mhim.mil.bundle import Bundle
 from napari_mhim.mil.result import SlideResult
-from napari_mhim.pipeline import DeviceReady, PredictDone
+from napari_mhim.pipeline import PredictDone
 from napari_mhim.plugin import jobs
 from napari_mhim.plugin.estimate import PatchCount, count_patches
 from napari_mhim.plugin.jobs import Job, JobState
 from napari_mhim.plugin.state.desk import DeskState, bundle_folder
 from napari_mhim.plugin.state.memory import Memory
+from napari_mhim.settings import DeviceReady, describe_device
 
 
 class Runs:
@@ -40,7 +41,7 @@ class Runs:
         """Find out, in a child process, where models will run."""
         self.wanted_device = wanted
         self.state.device = ""
-        self._aside("device", pipeline.describe_device, wanted)
+        self._aside("device", describe_device, wanted)
 
     def count(self) -> None:
         """Count, in a child process, the patches a run would look at."""
