@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from paired import table
+from paired import areas_of, table
 from trials import Arm, Journal, parts_of, run_fold, stratified_folds
 
 from napari_mhim.mil.bags import Bag
@@ -123,7 +123,7 @@ def main() -> None:
         folds = stratified_folds([bag.label or 0 for bag in bags])
         print(f"\n{name}: {len(bags)} bags, median size {np.median(sizes):.0f}")
         answers = journals[name].answers.values()
-        print("\n".join(table(bags, folds, answers, args.against)))
+        print("\n".join(table(areas_of(bags, folds, answers), args.against)))
 
 
 if __name__ == "__main__":

@@ -104,14 +104,17 @@ def figure(areas: _Floats) -> Figure:
     )
 
 
-def table(
+Areas = dict[int, _Floats]
+"""AUCs of one arm by seed, each of shape (folds, B)."""
+
+
+def areas_of(
     bags: Sequence[Bag],
     folds: NDArray[np.int8],
     answers: Iterable[Answer],
-    against: str,
     resamples: int = RESAMPLES,
-) -> list[str]:
-    """Give the lines of a table: each arm's AUC, and how much it gains over one of them.
+) -> dict[tuple[str, str], Areas]:
+    """Give the AUC of every arm, seed and fold in every sample.
 
     Parameters
     ----------
@@ -121,15 +124,13 @@ def table(
         Fold each is held out in.
     answers : iterable of Answer
         What the arms said; a seed that lacks a fold is left out.
-    against : str
-        Arm the others are compared with, on the seeds that both have.
     resamples : int
         Bootstrap samples.
 
     Returns
     -------
-    list of str
-        The lines.
+    dict of (model, arm) to Areas
+        All on the same samples.
     """
     labels = np.array([bag.label for bag in bags], np.int64)
     patients = [bag.patient or bag.name for bag in bags]
@@ -144,31 +145,61 @@ def table(
         by_seed = found.setdefault((answer.model, answer.arm), {})
         by_seed.setdefault(answer.seed, {})[answer.fold] = area
     whole = {key: _whole(some, int(folds.max()) + 1) for key, some in found.items()}
-    head = f"{'model':10}{'arm':13}{'seeds':6}{'AUC (95 %)':22}{'sd':6}"
-    lines = [f"{head}minus {against} (95 %), each seed"]
-    for (model, arm), mine in whole.items():
-        if mine:
-            other = whole.get((model, against), {}) if arm != against else {}
-            lines.append(f"{model:10}{arm:13}{_row(mine, other)}".rstrip())
+    return {key: some for key, some in whole.items() if some}
+
+
+def gain(mine: Areas, other: Areas) -> Figure | None:
+    """Give the paired difference of two arms on the seeds both have; None without any."""
+    both = sorted(mine.keys() & other.keys())
+    if not both:
+        return None
+    return figure(np.stack([mine[seed] - other[seed] for seed in both]))
+
+
+def table(areas: dict[tuple[str, str], Areas], against: str) -> list[str]:
+    """Give the lines of a table, in Markdown.
+
+    Parameters
+    ----------
+    areas : dict of (model, arm) to Areas
+        As :func:`areas_of` gives them.
+    against : str
+        Arm that each other arm of its model is compared with.
+
+    Returns
+    -------
+    list of str
+        The lines.
+    """
+    lines = [
+        f"| model | arm | seeds | AUC (95 %) | sd of folds | minus {against} (95 %) "
+        "| of each seed |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for (model, arm), mine in areas.items():
+        line = figure(np.stack(list(mine.values())))
+        other = areas.get((model, against), {}) if arm != against else {}
+        found = gain(mine, other)
+        cells = [model, arm, str(len(mine)), _interval(line, "{:.3f}")]
+        cells += [f"{line.deviation:.3f}"]
+        if found is None:
+            cells += ["", ""]
+        else:
+            each = " ".join(f"{value:+.3f}" for value in found.by_seed)
+            cells += [_interval(found, "{:+.3f}"), each]
+        lines.append(f"| {' | '.join(cells)} |")
     return lines
 
 
-def _whole(by_seed: dict[int, dict[int, _Floats]], n_folds: int) -> dict[int, _Floats]:
-    """Keep the seeds that have every fold, each of shape (folds, B)."""
+def _interval(found: Figure, form: str) -> str:
+    value, low, high = (form.format(v) for v in (found.value, found.low, found.high))
+    return f"{value} ({low} to {high})"
+
+
+def _whole(by_seed: dict[int, dict[int, _Floats]], n_folds: int) -> Areas:
+    """Keep the seeds that have every fold."""
     return {
         seed: np.stack([by_fold[fold] for fold in range(n_folds)])
         for seed, by_fold in sorted(by_seed.items())
         if len(by_fold) == n_folds
     }
-
-
-def _row(mine: dict[int, _Floats], other: dict[int, _Floats]) -> str:
-    line = figure(np.stack(list(mine.values())))
-    text = f"{len(mine):<6}{line.value:.3f} ({line.low:.3f}–{line.high:.3f})   "
-    text += f"{line.deviation:.3f} "
-    both = mine.keys() & other.keys()
-    if not both:
-        return text
-    gain = figure(np.stack([mine[seed] - other[seed] for seed in sorted(both)]))
-    each = " ".join(f"{value:+.3f}" for value in gain.by_seed)
-    return f"{text}{gain.value:+.4f} ({gain.low:+.4f} to {gain.high:+.4f})  [{each}]"

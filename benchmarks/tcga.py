@@ -24,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from paired import table
+from paired import areas_of, table
 from trials import Answer, Arm, Journal, parts_of, run_fold
 
 from napari_mhim.mil.bags import Bag
@@ -157,7 +157,9 @@ def main() -> None:
                 ):
                     _tell(answer, parts["test"])
     add_mean_pool(bags, folds, args.seeds, args.models, journal)
-    print("\n".join(table(bags, folds, journal.answers.values(), args.against)))
+    print(
+        "\n".join(table(areas_of(bags, folds, journal.answers.values()), args.against))
+    )
 
 
 def _tell(answer: Answer, held: Sequence[Bag]) -> None:
