@@ -9,6 +9,7 @@ for the person at the screen: what was wanted, what came, what is possible.
     ├── SlideError (OSError)           a file that is no slide, or cannot be read
     ├── UnknownMppError (ValueError)   a slide without micrometres per pixel
     ├── NoTissueError (ValueError)     a slide on which no tissue was found
+    ├── RegionError (ValueError)       drawn regions that cannot be used on a slide
     ├── UnknownPartError (LookupError) no format, encoder, model or recipe of that name
     ├── MissingExtraError (ImportError) an optional package is not installed
     ├── ConfigError (ValueError)       a setting that cannot be
@@ -36,6 +37,10 @@ class UnknownMppError(MhimError, ValueError):
 
 class NoTissueError(MhimError, ValueError):
     """No patch of the slide holds enough tissue."""
+
+
+class RegionError(MhimError, ValueError):
+    """A region encloses nothing, or is of another slide."""
 
 
 class UnknownPartError(MhimError, LookupError):
