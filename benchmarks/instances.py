@@ -269,6 +269,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5, 6])
     parser.add_argument("--epochs", type=int, default=TRAINING.epochs, help="a stage")
     parser.add_argument("--patch-px", type=int, default=64, help="of colon")
+    parser.add_argument("--against", default="plain-long", help="arm to compare with")
     parser.add_argument("--table", action="store_true", help="train nothing")
     return parser.parse_args()
 
@@ -301,10 +302,12 @@ def main() -> None:
                     file.writelines(json.dumps(vars(one)) + "\n" for one in found)
                 seen += found
                 print(f"{split.name} {model} {arm.name} done", flush=True)
-    for model in dict.fromkeys(one.model for one in seen):
+    for model in args.models:
+        mine = [one for one in seen if one.model == model and one.arm in args.arms]
+        if not mine:
+            continue
         print(f"\n{model}")
-        mine = [one for one in seen if one.model == model]
-        print("\n".join(table(mine, draw_parts=args.set == "phantom")))
+        print("\n".join(table(mine, args.against, draw_parts=args.set == "phantom")))
 
 
 if __name__ == "__main__":

@@ -102,7 +102,7 @@ STATISTICS: dict[str, Statistic] = {
     **{f"hard patches, {name}": mean_of(f"{name}, hard") for name in SIGNALS},
     "hard set, precision": mean_of("precision"),
     "hard set, recall": mean_of("recall"),
-    "  by chance": mean_of("chance"),
+    "hard set, by chance": mean_of("chance"),
     "mask hides of the easy": mean_of("easy hidden"),
     "mask hides of the hard": mean_of("hard hidden"),
     "rings on a normal slide": mean_of("rings"),
@@ -111,14 +111,16 @@ STATISTICS: dict[str, Statistic] = {
 
 
 def table(
-    seen: Sequence[Seen], draw_parts: bool, resamples: int = RESAMPLES
+    seen: Sequence[Seen], against: str, draw_parts: bool, resamples: int = RESAMPLES
 ) -> list[str]:
-    """Give one line for each figure: every arm with its interval, and gains over the first.
+    """Give two tables in Markdown: every arm's figures, and what they gain over one arm.
 
     Parameters
     ----------
     seen : sequence of Seen
         One model's, all arms; parts that an arm lacks are left out of all.
+    against : str
+        Arm that the others are compared with.
     draw_parts : bool
         Whether parts are resampled, too: cohorts are, folds of one data set are not.
     resamples : int
@@ -140,16 +142,39 @@ def table(
     lines = [
         f"{len(parts)} parts, held out: {counts[0]} without the class, {counts[1]} with "
         f"the hard form only, {counts[2]} with the easy form",
-        f"{'':31}" + "".join(f"{arm:34}" for arm in by_arm),
+        "",
     ]
-    for name, statistic in STATISTICS.items():
-        means = {
+    values = {
+        name: {
             arm: _sampled(statistic, [found[part] for part in parts], samples)
             for arm, found in by_arm.items()
         }
-        if np.isfinite(means[first][0]) or np.isfinite(list(means.values())[-1][0]):
-            cells = [_cell(means[arm], means[first], arm == first) for arm in by_arm]
-            lines.append(f"{name:31}" + "".join(f"{cell:34}" for cell in cells))
+        for name, statistic in STATISTICS.items()
+    }
+    lines += _markdown("", values, list(by_arm), None)
+    if against in by_arm:
+        others = [arm for arm in by_arm if arm != against]
+        lines += ["", *_markdown(f"minus {against}", values, others, against)]
+    return lines
+
+
+def _markdown(
+    title: str,
+    values: Mapping[str, Mapping[str, np.ndarray]],
+    arms: Sequence[str],
+    against: str | None,
+) -> list[str]:
+    lines = [f"| {title} | {' | '.join(arms)} |", "|---" * (len(arms) + 1) + "|"]
+    for name, by_arm in values.items():
+        if all(np.isnan(by_arm[arm][0]) for arm in arms):
+            continue
+        cells = [
+            _cell(by_arm[arm], "{:.2f}")
+            if against is None
+            else _cell(by_arm[arm] - by_arm[against], "{:+.2f}")
+            for arm in arms
+        ]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
     return lines
 
 
@@ -214,13 +239,12 @@ def _sampled(
     return means
 
 
-def _cell(mine: np.ndarray, first: np.ndarray, is_first: bool) -> str:
-    low, high = np.nanquantile(mine[1:], [0.025, 0.975])
-    if is_first:
-        return f"{mine[0]:.2f} ({low:.2f}–{high:.2f})"
-    gain = mine - first
-    down, up = np.nanquantile(gain[1:], [0.025, 0.975])
-    return f"{mine[0]:.2f} ({low:.2f}–{high:.2f}) {gain[0]:+.2f} ({down:+.2f} to {up:+.2f})"
+def _cell(sample: np.ndarray, form: str) -> str:
+    if np.isnan(sample[0]):
+        return "–"
+    low, high = np.nanquantile(sample[1:], [0.025, 0.975])
+    value, low, high = (form.format(each) for each in (sample[0], low, high))
+    return f"{value} ({low} to {high})"
 
 
 def _scores(slides: Sequence[Seen]) -> tuple[np.ndarray, np.ndarray]:

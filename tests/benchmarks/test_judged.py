@@ -69,17 +69,17 @@ def test_cohorts_are_drawn_with_replacement():
     assert any(len(set(some)) < 3 for some in chosen)
 
 
-def test_the_table_shows_the_gain_over_the_first_arm():
+def test_the_tables_show_each_arm_and_its_gain():
     seen = [*made("plain", "a", 0.0), *made("mhim", "a", 0.1)]
-    lines = table(seen, draw_parts=False, resamples=50)
-    line = next(line for line in lines if line.startswith("patches, attention"))
-    assert "0.50" in line
-    assert "+0.10 (+0.10 to +0.10)" in line
+    lines = table(seen, "plain", draw_parts=False, resamples=50)
+    value, gain = (line for line in lines if line.startswith("| patches, attention"))
+    assert "0.50 (0.50 to 0.50) | 0.60 (0.60 to 0.60)" in value
+    assert gain == "| patches, attention | +0.10 (+0.10 to +0.10) |"
 
 
 def test_parts_that_an_arm_lacks_are_left_out():
     seen = [*made("plain", "a", 0.0), *made("plain", "b", 0.0), *made("mhim", "a", 0.1)]
-    assert table(seen, draw_parts=False, resamples=5)[0].startswith("1 parts")
+    assert table(seen, "plain", draw_parts=False, resamples=5)[0].startswith("1 parts")
 
 
 def test_an_unfinished_line_is_not_read(tmp_path):
