@@ -8,6 +8,7 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
     "gelu": nn.GELU,
     "tanh": nn.Tanh,
+    "none": nn.Identity,
 }
 """Non-linearities a model can be built with, by name."""
 
