@@ -79,6 +79,32 @@ def takes(
     return decorate
 
 
+def explicit(context: typer.Context) -> set[str]:
+    """Name the options that were given on the command line, defaults left out."""
+    given = set()
+    for name in context.params:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name in ("COMMANDLINE", "ENVIRONMENT"):
+            given.add(name)
+    return given
+
+
+def axes(given: list[str] | None) -> dict[str, list[Any]]:
+    """Turn ``name=v1,v2`` into values to vary; each is read as JSON, else as text."""
+    found: dict[str, list[Any]] = {}
+    for axis in given or ():
+        name, is_axis, text = axis.partition("=")
+        values = [value.strip() for value in text.split(",")]
+        if not is_axis or not all(values):
+            raise ConfigError(f"a grid is name=v1,v2, got {axis!r}")
+        if name in found:
+            raise ConfigError(
+                f"the grid names {name!r} twice; put all its values into one"
+            )
+        found[name] = [_value(value) for value in values]
+    return found
+
+
 def workspace_of(given: Path | None) -> str:
     """Give the workspace asked for, or the user's own."""
     return str(given or load_settings().workspace)
@@ -91,8 +117,13 @@ def pairs(given: list[str] | None) -> dict[str, Any]:
         name, is_pair, text = pair.partition("=")
         if not is_pair:
             raise ConfigError(f"a setting is name=value, got {pair!r}")
-        try:
-            found[name] = json.loads(text)
-        except ValueError:
-            found[name] = text
+        found[name] = _value(text)
     return found
+
+
+def _value(text: str) -> Any:
+    try:
+        # people write .03, JSON wants 0.03
+        return json.loads(f"0{text}" if text.startswith(".") else text)
+    except ValueError:
+        return text

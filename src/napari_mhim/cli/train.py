@@ -1,43 +1,151 @@
-"""``napari-mhim train``."""
+"""``napari-mhim train`` and ``napari-mhim presets``."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from rich.table import Table
 
-from napari_mhim import pipeline
+from napari_mhim import pipeline, studies
 from napari_mhim.cli.app import app
 from napari_mhim.cli.fields import (
     FEATURE_OPTIONS,
     Pairs,
     WorkspaceDir,
+    axes,
+    explicit,
     pairs,
     takes,
     workspace_of,
 )
-from napari_mhim.cli.screen import show
+from napari_mhim.cli.screen import console, errors, escaped, show
 from napari_mhim.features.config import ExtractConfig
+from napari_mhim.mil.cohort import NOT_TRAINED, Cohort
 from napari_mhim.mil.config import TrainConfig
+from napari_mhim.mil.presets import PRESETS, fits, preset
+from napari_mhim.mil.study.config import StudyConfig
+from napari_mhim.mil.study.report import HEADINGS, cells
+from napari_mhim.mil.study.running import StudyDone
+
+Preset = Annotated[
+    str,
+    typer.Option("--preset", help="Named settings; `napari-mhim presets` lists them."),
+]
+Grid = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="name=v1,v2: compare these values, in all combinations; recipe.name and "
+        "model.name for their options."
+    ),
+]
+Features = Annotated[
+    Path | None,
+    typer.Option(help="Folder of features made elsewhere: <slide>.h5, .npy or .pt."),
+]
 
 
 @app.command()
-@takes(ExtractConfig, "features", only=FEATURE_OPTIONS)
+@takes(ExtractConfig, "extraction", only=FEATURE_OPTIONS)
+@takes(StudyConfig, "study")
 @takes(TrainConfig, "config")
 def train(
+    context: typer.Context,
     cohort: Annotated[Path, typer.Argument(help="Label table: slide, label, …")],
     config: TrainConfig,
-    features: ExtractConfig,
+    study: StudyConfig,
+    extraction: ExtractConfig,
     workspace: WorkspaceDir = None,
-    run: Annotated[str, typer.Option(help="Name of the run's folder.")] = "run",
+    run: Annotated[
+        str,
+        typer.Option(help='Name of the run\'s folder; "run", or "study" of several.'),
+    ] = "",
+    named: Preset = "",
+    grid: Grid = None,
+    features: Features = None,
     model_option: Pairs = None,
     recipe_option: Pairs = None,
 ) -> None:
-    """Train a model on a label table; a stopped run of the same name goes on."""
-    config = replace(
-        config,
-        model_options=pairs(model_option),
-        recipe_options=pairs(recipe_option),
+    """Train a model on a label table, or compare several; what was stopped goes on."""
+    given: dict[str, Any] = {
+        name: getattr(config, name)
+        for name in explicit(context) & {field.name for field in fields(TrainConfig)}
+    }
+    start = _preset(named, cohort) if named else TrainConfig()
+    config = _over(start, given, pairs(model_option), pairs(recipe_option))
+    study = replace(study, grid=axes(grid))
+    extraction = replace(extraction, device=config.device)
+    place, folder = workspace_of(workspace), str(features) if features else ""
+    if not study.is_study:
+        show(
+            pipeline.train(place, str(cohort), config, extraction, run or "run", folder)
+        )
+        return
+    done = show(
+        studies.study(
+            place, str(cohort), config, study, extraction, run or "study", folder
+        )
     )
-    features = replace(features, device=config.device)
-    show(pipeline.train(workspace_of(workspace), str(cohort), config, features, run))
+    for event in done:
+        if isinstance(event, StudyDone):
+            _print_table(event)
+
+
+@app.command()
+def presets() -> None:
+    """List the named settings of `train --preset`, each with its source."""
+    table = Table("preset", "model", "recipe", "made for", "source", box=None)
+    for name, found in PRESETS.items():
+        config = preset(name)
+        slides = f"{found.made_for} slides"
+        table.add_row(name, config.model, config.recipe, slides, escaped(found.source))
+    console.print(table)
+
+
+def _preset(name: str, cohort: Path) -> TrainConfig:
+    rows = Cohort.read(cohort).rows
+    n_slides = sum(bool(row.label) and row.label not in NOT_TRAINED for row in rows)
+    config = preset(name, n_slides)
+    if caution := fits(name, n_slides):
+        errors.print(escaped(caution), highlight=False)
+    return config
+
+
+def _over(
+    start: TrainConfig,
+    given: dict[str, Any],
+    model_options: dict[str, Any],
+    recipe_options: dict[str, Any],
+) -> TrainConfig:
+    """Put what the command line says over a preset; another part brings its own options."""
+    same_model = given.get("model", start.model) == start.model
+    same_recipe = given.get("recipe", start.recipe) == start.recipe
+    kept = dict(start.model_options) if same_model else {}
+    own = dict(start.recipe_options) if same_recipe else {}
+    return replace(
+        start,
+        **given,
+        model_options={**kept, **model_options},
+        recipe_options={**own, **recipe_options},
+    )
+
+
+_WIDE = 150
+"""Columns of a terminal from which the table stands in one piece."""
+
+
+def _print_table(done: StudyDone) -> None:
+    n = len(HEADINGS)
+    pieces = [range(n)] if console.width >= _WIDE else [range(6), (0, *range(6, n))]
+    for piece in pieces:
+        table = Table(*(HEADINGS[i] for i in piece), box=None, padding=(0, 1))
+        for row in done.rows:
+            table.add_row(*(escaped(cells(row)[i]) for i in piece))
+        console.print(table)
+    for note in done.notes:
+        console.print(escaped(note), highlight=False)
+    console.print(
+        f"written: {escaped(done.folder)} (study.md says what each number means)",
+        highlight=False,
+        soft_wrap=True,
+    )

@@ -26,9 +26,12 @@ ABLATIONS: Mapping[str, Mapping[str, Any]] = {
     "momentum only": {"teacher_init": "student"},
     "student copy": {"momentum": 0.0, "momentum_schedule": "constant"},
     "own scores": {"scores_from": "student"},
+    "attention scores": {"instance_scores": "attention"},
+    "no recycling": {"stay_share": 1.0},
 }
-"""Parts of MHIM taken away one at a time, as in the paper: the teacher stays what it was
-initialised with, starts as a copy of the student, is its copy at each step, or is not."""
+"""Parts taken away one at a time, as in the paper: the teacher stays what it was
+initialised with, starts as a copy of the student, is its copy at each step, or is not;
+the last two are parts of MHIM-v2 alone."""
 MASKS: Mapping[str, Mapping[str, Any]] = {
     "HAM": {"mask_ratio_low": 0.0, "mask_ratio_random": 0.0},
     "R-HAM": {"mask_ratio_low": 0.0, "mask_ratio_random": 0.5},
@@ -235,7 +238,9 @@ def _with_baselines(wanted: _Wanted) -> tuple[Setting, ...]:
         _add(members, twin)
         part = _parts.load(RECIPES, setting.config.recipe)
         needs = part.needs_baseline(recipe_config(setting.config))
-        _add(members, replace(setting, baseline=twin.name if needs else ""))
+        is_given = bool(setting.config.start_from)
+        baseline = twin.name if needs and not is_given else ""
+        _add(members, replace(setting, baseline=baseline))
     return tuple(members)
 
 

@@ -14,12 +14,14 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from napari_mhim.errors import TrainingError
+from napari_mhim.errors import CohortError, TrainingError
 from napari_mhim.events import Note, Progress
 from napari_mhim.features.config import ExtractConfig
 from napari_mhim.mil.bags import Bag
+from napari_mhim.mil.bundle import Bundle
 from napari_mhim.mil.cohort import Cohort
 from napari_mhim.mil.config import TrainConfig
+from napari_mhim.mil.held_out import SEEN
 from napari_mhim.mil.run import RunFolder, write_json
 from napari_mhim.mil.study.compare import FoldFigures, Row, compare, fold_figures
 from napari_mhim.mil.study.config import Setting, StudyConfig, settings_of
@@ -126,11 +128,34 @@ def run_study(
     """
     settings = settings_of(config, study)
     folds = study_folds(cohort, study, config.seed)
+    yield from _start_notes(settings, folds)
     place = StudyFolder(folder)
     place.begin(study, settings, folds, extract)
     job = _Job(bags, settings, folds, place, extract, encoder_licence)
     yield from job.run()
     yield _finish(job, study, config.seed)
+
+
+def _start_notes(settings: Sequence[Setting], folds: Sequence[Fold]) -> Iterator[Note]:
+    """Refuse to start from a model that has learnt from slides tested here."""
+    for path in sorted({s.config.start_from for s in settings} - {""}):
+        if not Path(path).is_dir():
+            yield Note(
+                f"{path!r} does not say on which slides it was trained; be sure that "
+                "none of them is tested here."
+            )
+            continue
+        known = Bundle.open(path).config
+        rows = folds[0].cohort.rows
+        seen = {row.patient for row in rows if known.role_of(row.slide) in SEEN}
+        tested = [row for fold in folds for row in fold.cohort.with_role("test")]
+        for row in tested:
+            if row.patient in seen:
+                raise CohortError(
+                    f"slide {row.slide!r} is tested here, and the model {path!r} to "
+                    "start from has learnt from its patient; leave start_from empty, "
+                    "and each fold gets a baseline of its own"
+                )
 
 
 class _Job:
@@ -230,8 +255,6 @@ class _Job:
                 yield Note(f"{where}: {event.text}")
 
     def _config(self, fold: Fold, setting: Setting) -> TrainConfig:
-        from napari_mhim.mil.bundle import Bundle
-
         config = replace(setting.config, seed=fold.seed)
         if not setting.share_from:
             return config
@@ -247,7 +270,6 @@ class _Job:
     def _predict(
         self, run: RunFolder, fold: Fold, setting: Setting
     ) -> list[Prediction]:
-        from napari_mhim.mil.bundle import Bundle
         from napari_mhim.mil.predict import Predictor
 
         bundle = Bundle.open(run.bundle_path)
