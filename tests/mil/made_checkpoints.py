@@ -141,3 +141,20 @@ def modules_of(content: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
         module, _, name = key.partition(".")
         nested.setdefault(module, {})[name] = value
     return nested
+
+
+def original_dsmil(
+    outputs: int, is_deep: bool, has_value: bool, instance: str = "fc.0"
+) -> dict[str, tuple[int, ...]]:
+    """Give the original DSMIL's layout, for 12 numbers a patch."""
+    classify = {"weight": (outputs, 12), "bias": (outputs,)}
+    query = {"weight": (8, 12), "bias": (8,)}
+    deep = {**_named("0", query), **_named("2", {"weight": (8, 8), "bias": (8,)})}
+    pool = {"weight": (outputs, outputs, 12), "bias": (outputs,)}
+    value = _named("b_classifier.v.1", {"weight": (12, 12), "bias": (12,)})
+    return {
+        **_named(f"i_classifier.{instance}", classify),
+        **_named("b_classifier.q", deep if is_deep else query),
+        **(value if has_value else {}),
+        **_named("b_classifier.fcc", pool),
+    }

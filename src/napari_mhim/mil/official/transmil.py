@@ -43,6 +43,6 @@ def read(tensors: Mapping[str, Tensor], file: str) -> Recognised | None:
 
 def _before(name: str) -> str:
     for now, then in _OUTER.items():
-        if name.startswith(f"{now}."):
+        if f"{name}.".startswith(f"{now}."):
             return f"{then}{name.removeprefix(now)}".removeprefix(".")
     return name
