@@ -279,7 +279,10 @@ def official_keys(built: MILModel) -> dict[str, str]:
     named = {}
     for key, _ in built.named_parameters():
         layer, _, leaf = key.rpartition(".")
-        named[key] = ours[key] if key in ours else f"{ours[layer]}.{leaf}"
+        if key in ours:  # a bare parameter, no layer
+            named[key] = ours[key]
+        elif layer in ours:
+            named[key] = f"{ours[layer]}.{leaf}"
     return named
 
 
