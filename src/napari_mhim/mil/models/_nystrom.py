@@ -47,14 +47,7 @@ class NystromAttention(nn.Module):
         self.qkv = nn.Linear(width, 3 * inner, bias=False)
         self.output = nn.Linear(inner, width)
         self.dropout = nn.Dropout(dropout)
-        self.residual = nn.Conv2d(
-            heads,
-            heads,
-            (KERNEL, 1),
-            padding=(KERNEL // 2, 0),
-            groups=heads,
-            bias=False,
-        )
+        self.residual = SequenceFilter(heads)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Attend from every token.
