@@ -27,8 +27,6 @@ from napari_mhim.mil.bundle import Bundle
 from napari_mhim.mil.checkpoint import load_state
 from napari_mhim.mil.cohort import Cohort, CohortRow
 from napari_mhim.mil.config import TrainConfig
-from napari_mhim.mil.recipe import Losses
-from napari_mhim.mil.recipes.plain.training import Plain
 from napari_mhim.mil.train import EpochDone, FitDone, Watched, fit
 
 
@@ -374,32 +372,6 @@ def test_an_unknown_model_option_is_answered_with_the_known(tmp_path: Path) -> N
     config = small_config(model_options={"hiden": 16})
     with pytest.raises(ConfigError, match=r"no option 'hiden' .*did you mean 'hidden'"):
         train(tmp_path / "run", config)
-
-
-class Exploding(Plain):
-    """Plain training whose loss is NaN on one slide of the third epoch."""
-
-    def losses(
-        self, x: torch.Tensor, label: int, step: int, total_steps: int
-    ) -> Losses:
-        found = super().losses(x, label, step, total_steps)
-        bad = torch.full_like(found.total, torch.nan)
-        return replace(found, total=bad) if step == 14 else found
-
-
-def test_a_loss_that_is_no_number_names_the_slide_and_keeps_the_checkpoint(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("napari_mhim.mil.recipes.plain.training.Plain", Exploding)
-    config = small_config(recipe="plain", recipe_options={}, epochs=5)
-    with pytest.raises(
-        TrainingError,
-        match=r"loss of slide 'slide-0\d' is nan in epoch 3 .*learning rate",
-    ):
-        train(tmp_path / "run", config)
-    state = load_state(tmp_path / "run" / "checkpoint.pt", "cpu")
-    assert state["standing"]["epoch"] == 2
-    assert all(t.isfinite().all() for t in state["recipe"].values())
 
 
 def test_another_models_checkpoint_is_refused(tmp_path: Path, whole_run: Path) -> None:

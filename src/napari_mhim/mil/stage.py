@@ -31,6 +31,7 @@ from napari_mhim.mil.config import (
     recipe_config,
 )
 from napari_mhim.mil.evaluate import auc
+from napari_mhim.mil.finite import derailed, is_finite_throughout
 from napari_mhim.mil.order import class_weights, epoch_order
 from napari_mhim.mil.outcome import Data
 from napari_mhim.mil.recipe import Losses, Recipe
@@ -142,6 +143,7 @@ class Stage:
         self._weights = class_weights(self._labels, config.balance)
         self._steps = -(-len(self._labels) // config.accumulate)
         self._standing = Standing()
+        self._stepped: list[int] = []
 
     def run(self, watch: Bag | None = None) -> Iterator[EpochDone | Watched]:
         """Do the epochs that are left.
@@ -194,13 +196,17 @@ class Stage:
     def _epoch(self) -> EpochDone:
         start, standing, config = time.perf_counter(), self._standing, self.config
         sums = self._train_epoch()
-        standing.epoch += 1
+        self._refuse_ruin()
         found = score(
             self._recipe.student,
             (self._put(x) for x in self.data.tensors["val"]),
             labels := self.data.labels["val"],
             len(self.data.cohort.classes),
         )
+        if (bad := np.isnan(found.probabilities).any(axis=1)).any():
+            what = "the validation score is nan"
+            raise self._derailed(what, "val", [int(i) for i in np.flatnonzero(bad)])
+        standing.epoch += 1
         val = {
             "auc": auc(np.array(labels, np.int64), found.probabilities),
             "loss": found.loss,
@@ -234,6 +240,7 @@ class Stage:
                 (losses.total * weight).backward()
                 sums.add(losses)
             self._optimiser.step()
+            self._stepped = [int(index) for index in members]
             self._recipe.after_step(standing.step, total)
             standing.step += 1
         return sums
@@ -248,13 +255,21 @@ class Stage:
                 x, self._labels[index], self._standing.step, total
             )
         if not torch.isfinite(losses.total):
-            raise TrainingError(
-                f"the loss of slide {self.data.bags['train'][index].name!r} is "
-                f"{float(losses.total)} in epoch {self._standing.epoch + 1} of "
-                f"{self.name}; the last good checkpoint is kept: lower the learning "
-                f"rate (now {self.config.lr:g}) in a new run"
-            )
+            # a step that ruined the weights shows in the loss of the slide after it
+            self._refuse_ruin()
+            what = f"the loss is {float(losses.total.detach())}"
+            raise self._derailed(what, "train", [index])
         return losses
+
+    def _refuse_ruin(self) -> None:
+        if not is_finite_throughout(self._recipe):
+            what = "the weights are no numbers any more after a step"
+            raise self._derailed(what, "train", self._stepped)
+
+    def _derailed(self, what: str, role: str, indices: list[int]) -> TrainingError:
+        bags = [self.data.bags[role][index] for index in indices]
+        done = self._standing.epoch
+        return derailed(what, bags, self.name, done, self.config.lr)
 
     def _put(self, x: Tensor) -> Tensor:
         return x.to(self._device, non_blocking=True)
