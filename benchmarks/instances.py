@@ -30,7 +30,7 @@ import numpy as np
 from judged import Seen, read_seen, table
 from numpy.typing import NDArray
 from PIL import Image
-from trials import Arm, parts_of, stratified_folds, train_arm
+from trials import Arm, claim, parts_of, stratified_folds, train_arm
 
 from napari_mhim import pipeline
 from napari_mhim.demo.figures import rank_auc
@@ -277,6 +277,7 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     """Run what is missing, then print the tables."""
     args = arguments()
+    claim(args.out, {"epochs": args.epochs})
     journal = args.out / f"{args.set}.jsonl"
     seen = read_seen(journal)
     done = {(one.model, one.arm, one.part) for one in seen}

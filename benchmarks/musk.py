@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from paired import areas_of, table
-from trials import Arm, Journal, parts_of, run_fold, stratified_folds
+from trials import Arm, Journal, claim, parts_of, run_fold, stratified_folds
 
 from napari_mhim.mil.bags import Bag
 from napari_mhim.mil.config import TrainConfig
@@ -95,6 +95,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=40, help="of one stage")
     parser.add_argument("--against", default="plain-long", help="arm to compare with")
     args = parser.parse_args()
+    claim(args.out, {"epochs": args.epochs})
     journals = {name: Journal(args.out / f"{name}.jsonl") for name in args.sets}
     sets = {
         name: read_bags(args.data / "mil_benchmarks" / f"{name}.npz")

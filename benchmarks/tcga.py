@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from paired import areas_of, table
-from trials import Answer, Arm, Journal, parts_of, run_fold
+from trials import Answer, Arm, Journal, claim, parts_of, run_fold
 
 from napari_mhim.mil.bags import Bag
 from napari_mhim.mil.config import TrainConfig
@@ -143,6 +143,7 @@ def main() -> None:
     parser.add_argument("--table", action="store_true", help="train nothing")
     args = parser.parse_args()
     bags, folds, classes = read_bags(args.data / "features" / "tcga_lung.npz")
+    claim(args.out, {"epochs": args.epochs})
     journal = Journal(args.out / "answers.jsonl")
     arms = [arm for arm in ARMS if arm.name in args.arms]
     base = TrainConfig(epochs=args.epochs, device="cpu", threads=1)

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_mhim.errors import ConfigError
 from napari_mhim.mil.bags import Bag
 from napari_mhim.mil.bundle import Bundle
 from napari_mhim.mil.config import TrainConfig
@@ -94,6 +95,33 @@ class Journal:
 
     def _take(self, answer: Answer) -> None:
         self.answers[answer.key] = answer
+
+
+def claim(folder: Path, settings: Mapping[str, Any]) -> None:
+    """Note what a folder's answers are of: answers of other settings must not join them.
+
+    Parameters
+    ----------
+    folder : Path
+        Where a benchmark's answers lie; made where it is not there.
+    settings : mapping
+        What all of them have in common, plain values.
+
+    Raises
+    ------
+    ConfigError
+        If the folder was claimed for other settings.
+    """
+    path = folder / "settings.json"
+    if not path.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(dict(settings)), encoding="utf-8")
+    found = json.loads(path.read_text(encoding="utf-8"))
+    if found != settings:
+        raise ConfigError(
+            f"{str(folder)!r} holds answers for {found}, asked is {dict(settings)}; take "
+            "another folder, or delete this one"
+        )
 
 
 def parts_of(

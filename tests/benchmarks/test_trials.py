@@ -2,8 +2,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from trials import Answer, Arm, Journal, parts_of, run_fold, stratified_folds
+from trials import Answer, Arm, Journal, claim, parts_of, run_fold, stratified_folds
 
+from napari_mhim.errors import ConfigError
 from napari_mhim.mil.bags import Bag
 from napari_mhim.mil.config import TrainConfig
 
@@ -42,6 +43,13 @@ def test_a_line_that_was_cut_off_is_dropped_and_the_next_is_whole(tmp_path):
         file.write('{"model": "ab')
     Journal(journal.path).add(answer(1))
     assert set(Journal(journal.path).answers) == {answer(0).key, answer(1).key}
+
+
+def test_answers_of_other_settings_do_not_join(tmp_path):
+    claim(tmp_path / "out", {"epochs": 6})
+    claim(tmp_path / "out", {"epochs": 6})
+    with pytest.raises(ConfigError, match=r"'epochs': 6.*'epochs': 7"):
+        claim(tmp_path / "out", {"epochs": 7})
 
 
 def test_each_bag_is_held_out_once_and_validates_once():
