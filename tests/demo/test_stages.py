@@ -13,7 +13,7 @@ from napari_mhim.plugin import sample_data
 
 
 def _done(folder: str) -> DemoDone:
-    return DemoDone(folder, "s.tif", "r.h5", "b.h5", "bundle", {}, "")
+    return DemoDone(folder, "s.tif", "r.h5", "b.h5", "bundle", "f.h5", {}, "")
 
 
 def test_a_folder_of_another_demo_is_left_alone(tmp_path: Path) -> None:
@@ -27,7 +27,12 @@ def test_the_window_gets_the_baseline_and_the_model(tmp_path: Path) -> None:
     command = demo.window_command(_done(str(tmp_path)), screenshot=False)
     assert command is not None
     assert command[1:5] == ["-m", "napari_mhim.plugin.show", "s.tif", "r.h5"]
-    assert command[-4:] == ["--baseline", "b.h5", "--bundle", "bundle"]
+    given = dict(zip(command[5::2], command[6::2], strict=True))
+    assert given == {
+        "--baseline": "b.h5",
+        "--bundle": "bundle",
+        "--features": "f.h5",
+    }
 
 
 def test_no_screen_at_all_opens_no_window(tmp_path: Path, monkeypatch) -> None:

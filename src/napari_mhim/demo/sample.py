@@ -19,6 +19,7 @@ from napari_mhim.mil.bundle import Bundle
 from napari_mhim.mil.cohort import Cohort
 from napari_mhim.mil.result import SlideResult, hard_instances
 from napari_mhim.phantom import PhantomTruth, read_truth, truth_path
+from napari_mhim.pipeline import features_path
 from napari_mhim.workspace import Workspace
 
 FOLDER = Path(__file__).parents[1] / "sample"
@@ -90,6 +91,8 @@ def write_samples(demo: Path, folder: Path = FOLDER) -> list[Path]:
     shutil.copytree(mhim.path, folder / "bundle")
     for name, slide in chosen.items():
         _copy(Path(slide), name, folder)
+        features = features_path(place, slide, mhim.config.extract)
+        shutil.copyfile(features, folder / f"{name}.features.h5")
         for suffix, bundle in ((".h5", mhim), (".baseline.h5", baseline)):
             stored = place.result_path(bundle.name, Path(slide).stem)
             renamed = replace(SlideResult.load(stored), slide=name, path="")

@@ -54,6 +54,8 @@ class DemoDone:
     """Its result under the baseline."""
     bundle: str
     """Folder of the MHIM model."""
+    features: str
+    """The slide's features."""
     judged: dict[str, list[Judged]]
     """Every held-out slide, in order of its name, by model."""
     text: str
@@ -125,7 +127,7 @@ def window_command(done: DemoDone, screenshot: bool) -> list[str] | None:
     """
     command = [sys.executable, "-m", "napari_mhim.plugin.show"]
     command += [done.slide, done.result, "--baseline", done.baseline_result]
-    command += ["--bundle", done.bundle]
+    command += ["--bundle", done.bundle, "--features", done.features]
     if not screenshot:
         return command
     screen = shutil.which("xvfb-run")
@@ -219,6 +221,7 @@ def _finish(
         result=str(result),
         baseline_result=str(results[BASELINE][shown]),
         bundle=bundles[MHIM],
+        features=str(pipeline.features_path(place, slide, FEATURES)),
         judged=judged,
         text=_text(columns, truths, seed),
     )

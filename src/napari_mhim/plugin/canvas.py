@@ -163,6 +163,7 @@ class Canvas:
             state.shows_baseline, state.ring = False, -1
             state.truth = noted.get("truth")
             state.baseline = noted.get("baseline")
+            state.features_path = noted.get("features_path", "")
             state.result = noted["result"]
         if state.slide is not None:
             self.viewer.canvas.overlays.scale_bar.visible = True

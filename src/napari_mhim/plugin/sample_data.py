@@ -46,6 +46,7 @@ def _open(name: str) -> list[LayerTuple]:
         truth if truth.is_file() else None,
         baseline if baseline.is_file() else None,
         place / "bundle",
+        place / f"{name}.features.h5",
     )
     _open_dock()
     return found

@@ -30,6 +30,7 @@ def layers(
     truth_path: str | Path | None = None,
     baseline_result_path: str | Path | None = None,
     bundle_path: str | Path | None = None,
+    features_path: str | Path | None = None,
 ) -> list[LayerTuple]:
     """Give the layers of a slide and its result, bottom to top.
 
@@ -45,6 +46,8 @@ def layers(
         What a model trained without hiding saw on it.
     bundle_path : path, optional
         Folder of the model, for the dock's *Run*.
+    features_path : path, optional
+        The slide's features, for questions to the model.
 
     Returns
     -------
@@ -71,7 +74,10 @@ def layers(
     ]
     for _, kwargs, _ in found[1:]:
         kwargs["metadata"][OURS].update(
-            truth=truth, baseline=baseline, bundle_path=str(bundle_path or "")
+            truth=truth,
+            baseline=baseline,
+            bundle_path=str(bundle_path or ""),
+            features_path=str(features_path or ""),
         )
     return found
 
@@ -83,6 +89,7 @@ def open_result(
     truth_path: str | Path | None = None,
     baseline_result_path: str | Path | None = None,
     bundle_path: str | Path | None = None,
+    features_path: str | Path | None = None,
 ) -> "MhimDock":
     """Show a slide and its result, with the dock at its Review tab.
 
@@ -90,8 +97,10 @@ def open_result(
     ----------
     viewer : napari.Viewer
         Where to show it; what it shows already of ours is taken away.
-    slide_path, result_path, truth_path, baseline_result_path, bundle_path : path
+    slide_path, result_path, truth_path, baseline_result_path : path
         As for :func:`layers`.
+    bundle_path, features_path : path
+        Likewise.
 
     Returns
     -------
@@ -106,7 +115,14 @@ def open_result(
     close_with_layers(viewer.layers)
     dock = open_dock(viewer)
     dock.show_layers(
-        layers(slide_path, result_path, truth_path, baseline_result_path, bundle_path)
+        layers(
+            slide_path,
+            result_path,
+            truth_path,
+            baseline_result_path,
+            bundle_path,
+            features_path,
+        )
     )
     return dock
 
@@ -170,6 +186,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("result", help="what a model saw on it (.h5)")
     parser.add_argument("--baseline", help="result of a model trained without hiding")
     parser.add_argument("--bundle", help="folder of the model, for another run")
+    parser.add_argument("--features", help="the slide's features, to ask the model")
     parser.add_argument("--truth", help="truth of a made slide; else the one beside it")
     parser.add_argument(
         "--screenshot", metavar="FOLDER", help="take pictures and close again"
@@ -183,7 +200,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if asked.screenshot:
         viewer.window.resize(1600, 1000)
     dock = open_result(
-        viewer, asked.slide, asked.result, truth, asked.baseline, asked.bundle
+        viewer,
+        asked.slide,
+        asked.result,
+        truth,
+        asked.baseline,
+        asked.bundle,
+        asked.features,
     )
     if asked.screenshot:
         screenshots(viewer, dock, Path(asked.screenshot))

@@ -69,6 +69,8 @@ class DeskState:
     """What a model trained without hiding saw on it."""
     truth: PhantomTruth | None = None
     """Where a made slide's lesions are."""
+    features_path: str = ""
+    """Where the slide's features are, "" where the workspace must be looked through."""
     shows_baseline: bool = False
     """Whether the layers show the baseline."""
     ring: int = -1
@@ -90,9 +92,9 @@ class DeskState:
         super().__setattr__(name, value)
 
     def forget_result(self) -> None:
-        """Let go of result, baseline and truth."""
+        """Let go of result, baseline, truth and features."""
         self.result = self.baseline = None
-        self.truth = None
+        self.truth, self.features_path = None, ""
         self.shows_baseline, self.ring = False, -1
 
     @property

@@ -10,10 +10,12 @@ from qtpy.QtWidgets import QScrollArea, QTabWidget, QVBoxLayout, QWidget
 from napari_mhim.errors import MhimError
 from napari_mhim.mil.result import SlideResult
 from napari_mhim.plugin.canvas import Canvas
+from napari_mhim.plugin.desk import Desk
 from napari_mhim.plugin.open_slides import what
 from napari_mhim.plugin.overlays import LayerTuple
 from napari_mhim.plugin.runs import Runs
 from napari_mhim.plugin.state.desk import DeskState
+from napari_mhim.plugin.talk import Talk
 from napari_mhim.plugin.widgets import keys
 from napari_mhim.plugin.widgets.analyse import AnalyseTab
 from napari_mhim.plugin.widgets.header import Header, JobBar, Message
@@ -39,11 +41,15 @@ class MhimDock(QWidget):  # type: ignore[misc]
         self.state = DeskState()
         self.runs = Runs(self.state, Path(settings.workspace), settings.device)
         self.canvas = Canvas(viewer, self.state, partial(QTimer.singleShot, 0))
+        self.talk = Talk(
+            self.state, Path(settings.workspace), lambda: self.runs.wanted_device
+        )
+        self.desk = Desk(self.state, self.canvas, self.runs, self.talk)
         self.header = Header(self.state)
         self.message = Message(self.state)
         self.job_bar = JobBar(self.state, self.runs.cancel)
         self.analyse = AnalyseTab(self.state, self.canvas, self.runs, self.open_slide)
-        self.review = ReviewTab(self.state, self.canvas)
+        self.review = ReviewTab(self.desk)
         self.tabs = QTabWidget()
         self._add_tab(self.analyse, "Analyse", "Open a slide, choose a model, run it.")
         self._add_tab(self.review, "Review", "What the model saw on this slide.")
@@ -120,7 +126,7 @@ class MhimDock(QWidget):  # type: ignore[misc]
         self._alt_h = keys.HelpKeepsOff(self)
         # the slot must not belong to the dock: it runs when the dock is half gone
         self.destroyed.connect(
-            partial(_clean_up, viewer, self.canvas, self.runs, self.review, bound)
+            partial(_clean_up, viewer, self.desk, self.review, bound)
         )
 
     def _begin(self) -> None:
@@ -158,10 +164,9 @@ class MhimDock(QWidget):  # type: ignore[misc]
             self.canvas.set_mpp(known)
 
 
-def _clean_up(
-    viewer: Any, canvas: Canvas, runs: Runs, review: ReviewTab, bound: list[str]
-) -> None:
+def _clean_up(viewer: Any, desk: Desk, review: ReviewTab, bound: list[str]) -> None:
     keys.unbind(viewer, bound)
-    runs.stop_all()
+    desk.runs.stop_all()
+    desk.talk.release()
     review.release()
-    canvas.release()
+    desk.canvas.release()

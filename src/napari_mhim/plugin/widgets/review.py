@@ -1,23 +1,29 @@
 """The Review tab: the score, the tour, the layers with one legend, the keys."""
 
+from collections.abc import Callable
 from typing import Any
 
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout, QWidget
 
 from napari_mhim.plugin import words
-from napari_mhim.plugin.canvas import PARTS, Canvas
+from napari_mhim.plugin.canvas import PARTS
+from napari_mhim.plugin.desk import Desk
 from napari_mhim.plugin.overlays import ATTENTION, EVIDENCE, HARD, HIDDEN, SLIDE, TRUTH
-from napari_mhim.plugin.state.desk import DeskState
 from napari_mhim.plugin.widgets.legend import LayerRow
+from napari_mhim.plugin.widgets.section import Section
 from napari_mhim.plugin.widgets.text import boxed, button, label, title
 from napari_mhim.plugin.widgets.tour import Tour
+
+SECTIONS: tuple[tuple[str, str, Callable[[Desk], QWidget]], ...] = ()
+"""Name, tip and content of each section of the tab, top to bottom; closed at first."""
 
 
 class ReviewTab(QWidget):  # type: ignore[misc]
     """What the model made of the slide."""
 
-    def __init__(self, state: DeskState, canvas: Canvas) -> None:
+    def __init__(self, desk: Desk) -> None:
         super().__init__()
+        state, canvas = desk.state, desk.canvas
         self._state, self._canvas = state, canvas
         self.rows: dict[str, LayerRow] = {}
         self._rows_show: tuple[Any, list[Any]] | None = None
@@ -43,6 +49,11 @@ class ReviewTab(QWidget):  # type: ignore[misc]
         self._rows_column = QVBoxLayout()
         self._rows_column.setSpacing(3)
         inner.addLayout(self._rows_column)
+        self.sections = {
+            name: Section(name, tip, make, desk) for name, tip, make in SECTIONS
+        }
+        for section in self.sections.values():
+            inner.addWidget(section)
         inner.addWidget(label(_keys(), small=True))
         layers = canvas.viewer.layers
         layers.events.inserted.connect(self._layers_changed)
@@ -57,6 +68,8 @@ class ReviewTab(QWidget):  # type: ignore[misc]
         layers.events.inserted.disconnect(self._layers_changed)
         layers.events.removed.disconnect(self._layers_changed)
         self._clear_rows()
+        for section in self.sections.values():
+            section.release()
 
     def refresh(self) -> None:
         """Show what the state says."""
