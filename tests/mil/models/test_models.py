@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+from made_models import small
 from torch import Tensor, nn
 
 from napari_mhim import _parts
@@ -127,7 +128,7 @@ def test_loss_reaches_the_weights(name: str, n: int):
 
 @every_model
 def test_losses_of_all_classes_reach_every_weight(name: str):
-    model, x = build(name, n_classes=3).train(), torch.randn(60, 24)
+    model, x = build(name, n_classes=3, **small(name)).train(), torch.randn(60, 24)
     sum(model.loss(model(x), label) for label in range(3)).backward()
     assert [key for key, p in model.named_parameters() if p.grad is None] == []
 
@@ -151,7 +152,7 @@ def test_computes_in_half_precision(name: str, n: int):
 
 @every_model
 def test_loss_falls_when_it_is_followed(name: str):
-    model, x = without_dropout(build(name)), torch.rand(30, 24)
+    model, x = without_dropout(build(name, **small(name))), torch.rand(30, 24)
     optimiser = torch.optim.Adam(model.parameters(), lr=1e-3)
     losses = []
     for _ in range(12):
