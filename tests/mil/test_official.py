@@ -2,11 +2,14 @@
 
 import pickle
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from made_checkpoints import DSMIL, GATED, LAYOUTS, PLAIN, TRANSMIL, tensors
 from safetensors.torch import save_file
 from torch import Tensor
@@ -14,7 +17,7 @@ from torch import Tensor
 from napari_mhim import _parts
 from napari_mhim.errors import BundleError
 from napari_mhim.mil.config import MODELS
-from napari_mhim.mil.official import known_models, read_official
+from napari_mhim.mil.official import known_models, look, read_official
 
 
 @pytest.fixture
@@ -165,14 +168,30 @@ class Anything:
         return (Path.touch, (Path("was-run"),))
 
 
+@pytest.mark.parametrize("form", ["archive", "legacy", "bare pickle"])
+@pytest.mark.parametrize("place", ["beside", "inside", "alone"])
 def test_never_runs_what_a_pickle_brings(
-    saved: Callable[[Any], Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    form: str, place: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
     monkeypatch.chdir(tmp_path)
-    path = saved({"model": tensors(PLAIN), "extra": Anything()})
+    weights: dict[str, Any] = tensors(PLAIN)
+    content: Any = {"model": weights, "extra": Anything()}
+    if place == "inside":
+        content = {**weights, "patch_to_emb.0.bias": Anything()}
+    elif place == "alone":
+        content = Anything()
+    path = tmp_path / "best.pt"
+    if form == "bare pickle":
+        path.write_bytes(pickle.dumps(content))
+    else:
+        archive(content, path, form == "legacy")
     with pytest.raises(BundleError, match="holds more than tensors"):
         read_official(path, act="relu")
     assert not Path("was-run").exists()
+    # the trap does work: whoever loads the file as it is runs what it brings
+    as_it_is = {"bare pickle": lambda: pickle.loads(path.read_bytes())}
+    as_it_is.get(form, lambda: torch.load(path, weights_only=False))()
+    assert Path("was-run").exists()
 
 
 @pytest.mark.parametrize("content", [b"", b"no checkpoint", pickle.dumps("text")])
@@ -199,3 +218,103 @@ def test_reads_the_authors_files(test_data: Path):
 
 def test_every_model_with_official_names_is_known():
     assert "abmil" in known_models()
+
+
+def archive(content: Any, path: Path, is_legacy: bool) -> bytes:
+    torch.save(content, path, _use_new_zipfile_serialization=not is_legacy)
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("is_legacy", [True, False])
+@pytest.mark.parametrize("share", [0.01, 0.3, 0.9, 0.999])
+def test_refuses_a_truncated_file(is_legacy: bool, share: float, tmp_path: Path):
+    path = tmp_path / "a.pt"
+    whole = archive(tensors(PLAIN), path, is_legacy)
+    path.write_bytes(whole[: int(share * len(whole))])
+    with pytest.raises(BundleError, match=r"'a\.pt'"):
+        read_official(path, act="relu")
+
+
+def test_refuses_a_file_in_which_one_number_has_changed(tmp_path: Path):
+    path = tmp_path / "a.pt"
+    content = tensors(PLAIN)
+    whole = archive(content, path, is_legacy=False)
+    number = content["patch_to_emb.0.weight"][3, 3].numpy().tobytes()
+    assert whole.count(number) == 1
+    path.write_bytes(whole.replace(number, number[::-1]))
+    with pytest.raises(
+        BundleError, match="is not as it was written; copy the file again"
+    ):
+        read_official(path, act="relu")
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+@settings(max_examples=200)
+@given(data=st.data(), is_legacy=st.booleans())
+def test_whatever_is_changed_the_file_is_read_or_refused(
+    data: st.DataObject, is_legacy: bool, tmp_path_factory: pytest.TempPathFactory
+):
+    path = tmp_path_factory.getbasetemp() / "changed.pt"
+    changed = bytearray(archive(tensors(PLAIN), path, is_legacy))
+    places = st.integers(0, len(changed) - 1)
+    for place in data.draw(st.lists(places, min_size=1, max_size=9)):
+        changed[place] = data.draw(st.integers(0, 255))
+    path.write_bytes(changed)
+    with suppress(BundleError):
+        assert read_official(path, act="relu").student
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {},
+        {"model": torch.ones(3), "teacher": 4},
+        {"model": {}, "teacher": {}},
+        {3: torch.ones(2)},
+        {"optimizer": {"state": {0: {"step": torch.ones(1)}}}, "epoch": 3},
+        {"patch_to_emb.0.weight": torch.ones(3)},
+        {"patch_to_emb.0.weight": torch.tensor(1.0)},
+        {"b_classifier.fcc.weight": torch.ones(1, 1, 4)},
+        {"_fc1.0.weight": torch.ones(2, 2), "attention_net.0.weight": torch.ones(1)},
+        {"dim_reduction": {"fc1.weight": torch.ones(2, 2)}},
+    ],
+)
+def test_refuses_foreign_content(content: Any, saved: Callable[[Any], Path]):
+    with pytest.raises(BundleError, match=r"holds no tensors by name|no layout known"):
+        read_official(saved(content))
+
+
+def test_refuses_weights_that_are_not_numbers(saved: Callable[[Any], Path]):
+    content = tensors(PLAIN)
+    content["predictor.bias"][1] = torch.nan
+    with pytest.raises(BundleError, match=r"NaN or infinite numbers in 'head\.bias'"):
+        read_official(saved(content), act="relu")
+
+
+@pytest.mark.parametrize("kind", ["meta", "sparse"])
+def test_refuses_tensors_without_their_numbers(kind: str, saved: Callable[[Any], Path]):
+    content = tensors(PLAIN)
+    weight = content["predictor.weight"]
+    content["predictor.weight"] = (
+        weight.to("meta") if kind == "meta" else weight.to_sparse()
+    )
+    with pytest.raises(BundleError, match="does not hold the numbers of"):
+        read_official(saved(content), act="relu")
+
+
+def test_refuses_a_setting_the_file_settles(saved: Callable[[Any], Path]):
+    with pytest.raises(BundleError, match=r"no hidden to choose \(it is 16\).*act"):
+        read_official(saved(tensors(PLAIN)), act="relu", hidden=4)
+
+
+def test_refuses_an_activation_there_is_not(saved: Callable[[Any], Path]):
+    with pytest.raises(BundleError, match="act must be one of relu, gelu"):
+        read_official(saved(tensors(PLAIN)), act="swish")
+
+
+def test_says_what_it_takes_for_granted(saved: Callable[[Any], Path]):
+    path = saved(tensors(PLAIN))
+    assert any("attention_act" in note for note in look(path).notes)
+    given = look(path, attention_act="tanh")
+    assert not given.notes
+    assert given.options["attention_act"] == "tanh"

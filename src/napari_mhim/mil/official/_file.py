@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
-from zipfile import BadZipFile
+from struct import error as StructError
+from zipfile import BadZipFile, ZipFile, is_zipfile
 
 import torch
 from safetensors import SafetensorError
@@ -15,7 +16,7 @@ from napari_mhim.errors import BundleError
 
 # what a damaged file can end in, as pickle and torch read on (torch 2.15)
 _DAMAGED = (
-    *(OSError, RuntimeError, EOFError, SafetensorError, BadZipFile),
+    *(OSError, RuntimeError, EOFError, SafetensorError, BadZipFile, StructError),
     *(ValueError, LookupError, TypeError, AttributeError, AssertionError),
     *(ArithmeticError, MemoryError),
 )
@@ -77,6 +78,7 @@ def _load(path: Path) -> object:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
+        _refuse_changed(path)
         # their files carry CUDA storages, and a pickle may carry anything
         return torch.load(path, map_location="cpu", weights_only=True)
     except UnpicklingError as err:
@@ -90,6 +92,15 @@ def _load(path: Path) -> object:
         raise BundleError(
             f"{path.name!r} cannot be read as weights ({reason})"
         ) from err
+
+
+def _refuse_changed(path: Path) -> None:
+    """Compare the archive's own checksums, which torch itself passes over (2.15)."""
+    if not is_zipfile(path):
+        return
+    with ZipFile(path) as archive:
+        if (member := archive.testzip()) is not None:
+            raise BadZipFile(f"{member} is not as it was written; copy the file again")
 
 
 def _tensors(named: Mapping[object, object]) -> dict[str, Tensor]:
