@@ -1,6 +1,6 @@
 """Masks, against a second version written from the paper's words, slow and obvious."""
 
-from math import ceil
+from math import ceil, exp, log
 
 import pytest
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from napari_mhim.errors import ConfigError
 from napari_mhim.mil.masking import (
+    class_confidence,
     high_mask,
     hybrid_mask,
     low_mask,
@@ -154,6 +155,60 @@ def test_same_generator_masks_the_same():
 def test_refuses_a_ratio_that_is_no_share(ratio: float):
     with pytest.raises(ConfigError, match=r"mask_ratio_low must be in \[0, 1\], got"):
         hybrid_mask(bag_scores(9, 0), mask_ratio_low=ratio)
+
+
+def faint_logits(n: int, n_classes: int) -> Tensor:
+    """What instances of a large bag say: weights near 1 / N times evidence near 1."""
+    generator = torch.Generator().manual_seed(n_classes)
+    evidence = torch.randn(n, n_classes, generator=generator)
+    weights = torch.rand(n, 1, generator=generator) + 0.5
+    return evidence * weights / n
+
+
+@pytest.mark.parametrize("n_classes", [2, 3, 7])
+def test_confidence_tells_apart_every_instance_of_a_large_bag(n_classes: int):
+    logits = faint_logits(50_000, n_classes)
+    assert len(logits.softmax(dim=1).amax(dim=1).unique()) < 1000  # what it replaces
+    assert len(class_confidence(logits).unique()) > 49_000
+
+
+@pytest.mark.parametrize("n_classes", [2, 3, 7])
+def test_confidence_ranks_as_the_exact_probability_does(n_classes: int):
+    logits = faint_logits(50_000, n_classes)
+    exact = logits.double().softmax(dim=1).amax(dim=1)
+    ranked = exact[class_confidence(logits).argsort()]
+    # as far as float32 holds the logits: to a millionth of what the bag spans
+    assert (ranked.diff() >= -1e-6 * (ranked.max() - ranked.min())).all()
+
+
+@given(st.integers(1, 20), st.integers(2, 6), st.floats(-3, 1.5), seeds)
+def test_confidence_is_the_log_odds_over_chance(
+    n: int, n_classes: int, size: float, seed: int
+):
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.randn(n, n_classes, generator=generator).double() * 10**size
+    for row, ours in zip(
+        logits.tolist(), class_confidence(logits).tolist(), strict=True
+    ):
+        best = max(range(n_classes), key=row.__getitem__)
+        ratios = [exp(row[c] - row[best]) for c in range(n_classes) if c != best]
+        wanted = -log(sum(ratios) / (n_classes - 1))
+        assert ours == pytest.approx(wanted, rel=1e-6, abs=1e-12)
+
+
+def test_confidence_tells_sure_instances_apart():
+    sure = class_confidence(torch.tensor([[90.0, 0.0, 0.0], [95.0, 0.0, 0.0]]))
+    assert 0 < sure[0] < sure[1] < torch.inf
+
+
+def test_confidence_is_nothing_where_classes_are_alike():
+    assert class_confidence(torch.full((3, 4), 7.0)).equal(torch.zeros(3))
+
+
+@pytest.mark.parametrize("heads", [1, 8])
+def test_equal_scores_are_hidden_in_the_bags_order(heads: int):
+    mask = high_mask(torch.full((heads, 10), 0.5), 0.3)
+    assert indices(mask) == {0, 1, 2}
 
 
 def test_refuses_a_keep_share_of_nothing():
