@@ -67,6 +67,7 @@ def _what(config: BundleConfig) -> str:
     if config.mask_ratio_high:
         lines.append(
             f"- Hidden as easy in training: {config.mask_ratio_high:.3g} of each slide"
+            + _easy_share(config)
         )
     if config.origin:
         lines.append(
@@ -80,6 +81,16 @@ def _what(config: BundleConfig) -> str:
         f"of {trained.get('epochs', '?')}"
     )
     return "\n".join(lines) + "\n"
+
+
+def _easy_share(config: BundleConfig) -> str:
+    """Say how the share was found and what validation slides said of it, "" where given."""
+    settings = config.recipe_settings
+    found = settings.get("mask_ratio_high_found", "")
+    if found in ("", "given"):
+        return ""
+    confirmed = settings.get("mask_ratio_high_confirmed", "")
+    return f": {found}" + (f"; {confirmed}" if confirmed else "")
 
 
 def _data(config: BundleConfig) -> str:

@@ -48,6 +48,21 @@ class Recipe(nn.Module, ABC):
             recipe's device, and the index of its class. Bags are read one at a time.
         """
 
+    def confirm(self, bags: Iterable[tuple[Tensor, int]]) -> str:
+        """Hold what :meth:`prepare` found against the validation bags, after it.
+
+        Parameters
+        ----------
+        bags : iterable of (x, label)
+            Every validation bag in turn, as for :meth:`prepare`; there may be none.
+
+        Returns
+        -------
+        str
+            What the user should read, "" where there is nothing to say.
+        """
+        return ""
+
     @abstractmethod
     def losses(self, x: Tensor, label: int, step: int, total_steps: int) -> Losses:
         """Give the losses of one bag.

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from napari_mhim import _parts
 from napari_mhim.errors import TrainingError
+from napari_mhim.events import Note
 from napari_mhim.mil.bags import Bag
 from napari_mhim.mil.checkpoint import (
     Standing,
@@ -145,7 +146,7 @@ class Stage:
         self._standing = Standing()
         self._stepped: list[int] = []
 
-    def run(self, watch: Bag | None = None) -> Iterator[EpochDone | Watched]:
+    def run(self, watch: Bag | None = None) -> Iterator[EpochDone | Watched | Note]:
         """Do the epochs that are left.
 
         Parameters
@@ -155,7 +156,7 @@ class Stage:
 
         Yields
         ------
-        EpochDone or Watched
+        EpochDone, Watched or Note
             After the epoch's checkpoint is on disk; ``Watched`` comes first.
 
         Raises
@@ -169,7 +170,11 @@ class Stage:
         if self.folder.checkpoint_path.is_file():
             self._load()
         else:
-            self._recipe.prepare(self._training())
+            self._recipe.prepare(self._bags("train"))
+            if said := self._recipe.confirm(self._bags("val")):
+                state = random_state(self._device)
+                yield Note(said)
+                set_random_state(state, self._device)
         watched = resident([watch], self._device)[0] if watch is not None else None
         least = max(config.settled, config.min_epochs)
         while not standing.is_over(config.epochs, config.patience, least):
@@ -274,8 +279,9 @@ class Stage:
     def _put(self, x: Tensor) -> Tensor:
         return x.to(self._device, non_blocking=True)
 
-    def _training(self) -> Iterator[tuple[Tensor, int]]:
-        for x, label in zip(self.data.tensors["train"], self._labels, strict=True):
+    def _bags(self, role: str) -> Iterator[tuple[Tensor, int]]:
+        pairs = zip(self.data.tensors[role], self.data.labels[role], strict=True)
+        for x, label in pairs:
             yield self._put(x), label
 
     @torch.no_grad()

@@ -1,9 +1,12 @@
 """The easy share, found from a teacher whose easy kind is known."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor, nn
 
+from napari_mhim.mil.masking import high_mask
 from napari_mhim.mil.model import MILModel
 from napari_mhim.mil.models import abmil
 from napari_mhim.mil.recipes.mhim.easy import (
@@ -11,6 +14,7 @@ from napari_mhim.mil.recipes.mhim.easy import (
     MARGIN,
     MOST,
     SHARES,
+    confirm,
     fall_of,
     find_easy_share,
 )
@@ -92,4 +96,84 @@ def test_slides_that_lose_little_do_not_count():
 def test_leaves_the_teacher_in_its_mode():
     model = teacher().train()
     find_easy_share(model, [(slide(0.1), 1)])
+    assert model.training
+
+
+def positives(shares: list[float], n: int = 200) -> list[tuple[Tensor, int]]:
+    return [(slide(share, n), 1) for share in shares]
+
+
+def test_slides_like_those_of_training_confirm_the_share():
+    model = teacher()
+    found = find_easy_share(model, positives([0.02, 0.04, 0.06] * 4))
+    said = confirm(found, model, positives([0.03, 0.05, 0.06, 0.02]))
+    assert (said.verdict, said.ratio) == ("confirmed", found.ratio)
+    assert said.reason.startswith("4 of 4 validation slides")
+    assert "12 of 12 training slides do" in said.reason
+
+
+def test_slides_with_far_more_easy_tissue_widen_it():
+    model = teacher()
+    found = find_easy_share(model, positives([0.01, 0.02] * 6))
+    said = confirm(found, model, positives([0.1, 0.1, 0.08, 0.1]))
+    assert said.verdict == "not confirmed"
+    assert found.ratio < 0.1 <= said.ratio <= MOST
+    assert "0 of 4 validation slides" in said.reason
+    assert f"widened to {said.ratio:.1%}" in said.reason
+    assert all(fall_of(model, x, y).is_covered(said.ratio) for x, y in positives([0.1]))
+
+
+def test_it_is_never_widened_beyond_the_most():
+    model = teacher()
+    found = find_easy_share(model, positives([0.08] * 12))
+    said = confirm(found, model, positives([0.4] * 5))
+    assert (said.verdict, said.ratio) == ("not confirmed", MOST)
+    again = confirm(replace(found, ratio=MOST), model, positives([0.4] * 5))
+    assert again.reason.endswith("kept, since 20% is the most")
+
+
+def test_one_slide_cannot_tell():
+    model = teacher()
+    found = find_easy_share(model, positives([0.02] * 12))
+    for share in (0.02, 0.3):
+        said = confirm(found, model, positives([share]))
+        assert (said.verdict, said.ratio) == ("cannot be told", found.ratio)
+
+
+def test_no_validation_slide_cannot_tell():
+    model = teacher()
+    found = find_easy_share(model, positives([0.02] * 4))
+    assert confirm(found, model, []).reason == "no validation slides"
+
+
+def test_many_slides_on_which_nothing_is_easy_do_not_confirm():
+    """A teacher that knows its training slides by heart rests on nothing elsewhere."""
+    model = teacher()
+    found = find_easy_share(model, positives([0.02] * 12))
+    said = confirm(found, model, positives([0.9] * 6))
+    assert (said.verdict, said.ratio) == ("not confirmed", found.ratio)
+    assert "none of 6 validation slides" in said.reason
+    few = find_easy_share(model, [*positives([0.02] * 2), *positives([0.9] * 18)])
+    assert confirm(few, model, positives([0.9] * 6)).verdict == "cannot be told"
+
+
+def test_a_share_nothing_spoke_for_cannot_be_confirmed():
+    model = teacher()
+    found = find_easy_share(model, positives([0.9] * 4))
+    said = confirm(found, model, positives([0.05] * 4))
+    assert (said.verdict, said.ratio) == ("cannot be told", FALLBACK)
+
+
+def test_covers_by_the_count_the_mask_hides():
+    for n in (3, 10, 57, 200):
+        fall = fall_of(teacher(), slide(1 / n, n), 1)
+        for ratio in (0.01, 0.05, 0.1, 0.3):
+            hidden = int(high_mask(torch.rand(1, n), ratio).sum())
+            assert fall.is_covered(ratio) == (hidden >= fall.hidden)
+
+
+def test_confirming_leaves_the_teacher_in_its_mode():
+    model = teacher().train()
+    found = find_easy_share(model, positives([0.05] * 4))
+    confirm(found, model, positives([0.05] * 3))
     assert model.training

@@ -10,11 +10,20 @@ need be named positive. Where some of those lose their class altogether, they al
 speak: a negative slide's lead falls, too, but not so far. The ratio covers ``QUANTILE``
 of the slides that speak, and a margin: a trace of easy tissue left in is enough for a
 student to learn nothing else.
+
+A teacher knows its training slides by heart, so what it rests on there need not be what
+it rests on elsewhere. The ratio is therefore held against validation slides: those that
+speak by the same rule should lose their easy part to it as often as training slides do.
+On ten to thirty slides only a coarse difference can be told from chance, and the sentence
+that is kept says on how many it rests. Where they lose it clearly less often, the ratio is
+found again on both, for a ratio too small costs more than one too large.
 """
 
+import math
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -34,6 +43,8 @@ MARGIN = 2.0
 """How far above that quantile the ratio lies: 1.5 missed in 2 of 14 simulated cohorts, 2 in 1."""
 MOST = 0.2
 """Largest ratio: a baseline that knows the hard instances too would have them hidden as well."""
+RARE = 0.05
+"""Probability below which chance is no longer taken for the reason."""
 FALLBACK = 0.02
 """Ratio where no slide speaks: the paper's, for tumour that fills most of a slide."""
 
@@ -46,6 +57,32 @@ class EasyShare:
     """Share of a slide to hide as easy, in (0, 1)."""
     reason: str
     """One sentence."""
+    falls: tuple["Fall", ...] = ()
+    """Falls of the training slides that speak; empty where none does."""
+    n: int = 0
+    """Training slides looked at."""
+    least: float = 0.0
+    """Least fall of a slide that speaks, on the scale of the logits."""
+    only_lost: bool = False
+    """Whether only slides that lose their class speak."""
+
+    def speaks(self, fall: "Fall | None") -> bool:
+        """Tell whether a slide's fall counts, by the rule the training slides set."""
+        if fall is None or fall.depth < self.least:
+            return False
+        return fall.is_lost or not self.only_lost
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """What validation slides say of an easy share."""
+
+    ratio: float
+    """Share to hide as easy, widened where they did not confirm it."""
+    verdict: Literal["confirmed", "not confirmed", "cannot be told"]
+    """What came out."""
+    reason: str
+    """One sentence with the counts it rests on."""
 
 
 @torch.no_grad()
@@ -78,28 +115,127 @@ def find_easy_share(
             FALLBACK,
             f"none of {len(found)} training slides loses half its lead with "
             f"{SHARES[-1]:.0%} hidden, so nothing stands out as easy",
+            n=len(found),
         )
     least = LOUD * _quantile([fall.depth for fall in falls])
     loud = [fall for fall in falls if fall.depth >= least]
-    shares = [fall.share for fall in [f for f in loud if f.is_lost] or loud]
-    covered = _quantile(shares)
+    lost = [fall for fall in loud if fall.is_lost]
+    speaking = tuple(lost or loud)
+    covered = _quantile([fall.share for fall in speaking])
     return EasyShare(
-        round(min(covered * MARGIN, MOST), 3),
-        f"{QUANTILE:.0%} of {len(shares)} training slides rest on the top {covered:.1%} "
-        f"of their patches or fewer; times {MARGIN:g}, at most {MOST:.0%}",
+        _ratio_over(speaking),
+        f"{QUANTILE:.0%} of {len(speaking)} training slides rest on the top "
+        f"{covered:.1%} of their patches or fewer; times {MARGIN:g}, at most {MOST:.0%}",
+        falls=speaking,
+        n=len(found),
+        least=least,
+        only_lost=bool(lost),
     )
+
+
+@torch.no_grad()
+def confirm(
+    found: EasyShare,
+    teacher: MILModel,
+    bags: Iterable[tuple[Tensor, int]],
+    score_kind: ScoreKind = "own",
+) -> Confirmation:
+    """Hold an easy share against validation slides.
+
+    Parameters
+    ----------
+    found : EasyShare
+        What training slides said.
+    teacher : MILModel
+        The model it was found with; in eval mode while this runs.
+    bags : iterable of (x, label)
+        Validation bags, shape (N, in_dim), and their class; read once, one at a time.
+        Never test slides: the ratio may follow from these.
+    score_kind : {"own", "class", "attention"}
+        What of the teacher's output says how salient an instance is.
+
+    Returns
+    -------
+    Confirmation
+        Not confirmed only where chance would bring so few slides in less than ``RARE`` of
+        cases, by the training slides' own share and at least 1 - ``QUANTILE`` missed.
+    """
+    was_training = teacher.training
+    teacher.eval()
+    falls = [fall_of(teacher, x, label, score_kind) for x, label in bags]
+    teacher.train(was_training)
+    speaking = [fall for fall in falls if fall and found.speaks(fall)]
+    if not found.falls or not speaking:
+        return _without_a_voice(found, len(falls))
+    trained = sum(fall.is_covered(found.ratio) for fall in found.falls)
+    covered = sum(fall.is_covered(found.ratio) for fall in speaking)
+    missed = max(1 - QUANTILE, 1 - trained / len(found.falls))
+    counts = (
+        f"{covered} of {len(speaking)} validation slides that rest on few patches lose "
+        f"them to {found.ratio:.1%} hidden, {trained} of {len(found.falls)} training "
+        "slides do"
+    )
+    if _at_least(len(speaking), len(speaking), missed) >= RARE:
+        # even if all were missed it could be chance
+        return Confirmation(found.ratio, "cannot be told", counts)
+    if _at_least(len(speaking) - covered, len(speaking), missed) >= RARE:
+        return Confirmation(found.ratio, "confirmed", counts)
+    wider = max(found.ratio, _ratio_over((*found.falls, *speaking)))
+    widened = f"; widened to {wider:.1%}, found on both"
+    if wider == found.ratio:
+        widened = f"; kept, since {MOST:.0%} is the most"
+    return Confirmation(wider, "not confirmed", counts + widened)
+
+
+def _without_a_voice(found: EasyShare, n: int) -> Confirmation:
+    """Judge a share on which no validation slide, or no training slide, has a say."""
+    if not n:
+        return Confirmation(found.ratio, "cannot be told", "no validation slides")
+    trained = len(found.falls)
+    counts = (
+        f"none of {n} validation slides rests on few patches, {trained} of {found.n} "
+        "training slides do"
+    )
+    # so few by chance, if validation slides were like training slides?
+    chance = (1 - trained / found.n) ** n if trained else 1.0
+    verdict: Literal["not confirmed", "cannot be told"] = (
+        "cannot be told" if chance >= RARE else "not confirmed"
+    )
+    return Confirmation(found.ratio, verdict, counts)
+
+
+def _at_least(count: int, n: int, chance: float) -> float:
+    """Give the probability of ``count`` or more of n, each with the same chance."""
+    ways = range(count, n + 1)
+    return sum(math.comb(n, k) * chance**k * (1 - chance) ** (n - k) for k in ways)
+
+
+def _ratio_over(falls: Sequence["Fall"]) -> float:
+    covered = _quantile([fall.share for fall in falls])
+    return round(min(covered * MARGIN, MOST), 3)
 
 
 @dataclass(frozen=True)
 class Fall:
     """How a slide's lead falls when its most salient instances are hidden."""
 
-    share: float
-    """Share hidden when it has fallen ``FALLEN`` of the way, in (0, 1)."""
+    hidden: int
+    """Instances hidden when it has fallen ``FALLEN`` of the way, 1 or more."""
+    n: int
+    """Instances of the slide."""
     depth: float
     """How far it falls in all, on the scale of the logits, above 0."""
     is_lost: bool
     """Whether another class leads in the end."""
+
+    @property
+    def share(self) -> float:
+        """Give the share of the slide that is hidden by then, in (0, 1)."""
+        return self.hidden / self.n
+
+    def is_covered(self, ratio: float) -> bool:
+        """Tell whether a ratio hides as many instances, as the mask counts them."""
+        return math.ceil(ratio * self.n) >= self.hidden
 
 
 @torch.no_grad()
@@ -142,8 +278,8 @@ def fall_of(
         range(len(SHARES) - 1), True, key=lambda index: lead_without(index) <= level
     )
     # what was hidden, not what was asked for: they differ in a small bag
-    share = high_mask(scores, SHARES[first]).float().mean().item()
-    return Fall(share, before - after, after < 0)
+    hidden = int(high_mask(scores, SHARES[first]).sum())
+    return Fall(hidden, len(x), before - after, after < 0)
 
 
 def _quantile(values: list[float]) -> float:

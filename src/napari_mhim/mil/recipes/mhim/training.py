@@ -29,7 +29,7 @@ from napari_mhim.mil.masking import hybrid_mask
 from napari_mhim.mil.model import MILModel, MILOutput
 from napari_mhim.mil.recipe import Losses, Recipe
 from napari_mhim.mil.recipes.mhim.config import Config, needs_baseline
-from napari_mhim.mil.recipes.mhim.easy import find_easy_share
+from napari_mhim.mil.recipes.mhim.easy import EasyShare, confirm, find_easy_share
 from napari_mhim.mil.teacher import (
     consistency_loss,
     cosine_momentum,
@@ -51,6 +51,8 @@ class Mhim(Recipe):
             None if config.mask_ratio_high == "auto" else config.mask_ratio_high
         )
         self._found = "" if self._high is None else "given"
+        self._easy: EasyShare | None = None
+        self._confirmed = ""
         self.train()
 
     def train(self, mode: bool = True) -> Self:
@@ -65,8 +67,21 @@ class Mhim(Recipe):
         if self._high is not None:
             return
         assert self.teacher is not None  # Config refuses "auto" without one
-        found = find_easy_share(self.teacher, bags, self.score_kind)
-        self._high, self._found = found.ratio, found.reason
+        self._easy = find_easy_share(self.teacher, bags, self.score_kind)
+        self._high, self._found = self._easy.ratio, self._easy.reason
+
+    def confirm(self, bags: Iterable[tuple[Tensor, int]]) -> str:
+        """Hold a share that was just found against validation slides; "" where none was."""
+        if self._easy is None:
+            return ""
+        assert self.teacher is not None  # what found it
+        said = confirm(self._easy, self.teacher, bags, self.score_kind)
+        self._high = said.ratio
+        self._confirmed = f"{said.verdict} on validation: {said.reason}"
+        return (
+            f"Hidden as easy: {said.ratio:.1%} of each slide, for {self._found}. "
+            f"{self._confirmed.capitalize()}."
+        )
 
     def losses(self, x: Tensor, label: int, step: int, total_steps: int) -> Losses:
         """Give the losses of one bag, shape (N, in_dim), N ≥ 1."""
@@ -112,15 +127,22 @@ class Mhim(Recipe):
             **asdict(self._config),
             "mask_ratio_high": self._high,
             "mask_ratio_high_found": self._found,
+            "mask_ratio_high_confirmed": self._confirmed,
         }
 
     def get_extra_state(self) -> dict[str, Any]:
         """Give what a resumed run needs beside the weights."""
-        return {"mask_ratio_high": self._high, "found": self._found}
+        return {
+            "mask_ratio_high": self._high,
+            "found": self._found,
+            "confirmed": self._confirmed,
+        }
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         """Take up what :meth:`get_extra_state` gave."""
         self._high, self._found = state["mask_ratio_high"], state["found"]
+        # a run begun before there was a confirmation has none
+        self._confirmed = state.get("confirmed", "")
 
     @torch.no_grad()
     def _guide(self, x: Tensor) -> MILOutput:
