@@ -12,22 +12,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from napari_mhim.mil.models._inverse import PseudoInverse
+
 KERNEL = 33
 """Positions the residual convolution of the values spans."""
-PINV_STEPS = 6
-"""Iterations of the pseudo-inverse."""
 
 
 @dataclass(frozen=True)
 class _Landmarks:
     keys: Tensor
     """Shape (H, m, d)."""
-    inverse: Tensor
-    """Pseudo-inverse of their attention to each other, shape (H, m, m)."""
+    inverse: PseudoInverse
+    """Of their attention to each other, m by m in each head."""
     spread: Tensor
-    """Their attention to the tokens, shape (H, m, n); a row sums to 1 or less."""
-    passed: Tensor
-    """What they pass on of the values, shape (H, m, d)."""
+    """Their attention to the tokens, zero rows included, shape (H, m, z + n)."""
 
 
 class NystromAttention(nn.Module):
@@ -64,12 +62,21 @@ class NystromAttention(nn.Module):
         first : Tensor, shape (H, n)
             How much the first token takes from each, by head; no gradient.
         """
-        query, key, value = self._split(self.qkv(x), 3)  # each (H, n, d)
-        marks = self._landmarks_of(x, key, value)
-        weights = self._attend(query, marks.keys)  # (H, n, m)
-        local = self.residual(value)  # (H, n, d)
-        attended = self._merge(weights @ marks.passed + local)
-        return attended, _row(weights[:, :1], marks)
+        padded, zeros = self._padded(x)  # (z + n, D)
+        query, key, value = self._split(self.qkv(padded), 3)  # each (H, z + n, d)
+        marks = self._landmarks_of(padded, key)
+        # from the right, so that no n times m times m is worked out
+        passed = marks.inverse.before(marks.spread @ value)  # (H, m, d)
+        query = query[:, zeros:]  # (H, n, d)
+        # torch's own attention, which never holds all of (H, n, m)
+        attended = F.scaled_dot_product_attention(
+            query[None], marks.keys[None], passed[None]
+        )[0]  # (H, n, d)
+        local = self.residual(value)[:, zeros:]  # (H, n, d)
+        with torch.no_grad():
+            weights = self._attend(query[:, :1], marks.keys)  # (H, 1, m)
+            row = marks.inverse.after(weights) @ marks.spread  # (H, 1, z + n)
+        return self._merge(attended + local), row[:, 0, zeros:]
 
     def attend_first(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Attend from the first token alone: row 0 of :meth:`forward`, for less work.
@@ -86,38 +93,40 @@ class NystromAttention(nn.Module):
         first : Tensor, shape (H, n)
             How much it takes from each, by head; no gradient.
         """
-        to_query, to_rest = self.qkv.weight.tensor_split([self._inner])
-        key, value = self._split(F.linear(x, to_rest), 2)  # each (H, n, d)
+        padded, zeros = self._padded(x)  # (z + n, D)
+        to_query, to_key, to_value = self.qkv.weight.chunk(3)  # each (H * d, D)
+        (key,) = self._split(F.linear(padded, to_key), 1)  # (H, z + n, d)
         (query,) = self._split(F.linear(x[:1], to_query), 1)  # (H, 1, d)
-        marks = self._landmarks_of(x, key, value)
+        marks = self._landmarks_of(padded, key)
         weights = self._attend(query, marks.keys)  # (H, 1, m)
+        row = marks.inverse.after(weights) @ marks.spread  # (H, 1, z + n)
+        # tokens are summed up before they become values: one value, not n
+        heard = row @ padded  # (H, 1, D)
+        by_head = to_value.view(self._heads, self._head_dim, -1)  # (H, d, D)
         # the first output of the residual convolution sees half a kernel of values
         half = KERNEL // 2 + 1
+        (near,) = self._split(F.linear(x[:half], to_value), 1)  # (H, up to half, d)
         reach = self.residual.weight[:, 0, KERNEL // 2 :]  # (H, half, 1)
-        near = value[:, :half]  # (H, up to half, d)
         local = (near * reach[:, : near.shape[1]]).sum(dim=1, keepdim=True)  # (H, 1, d)
-        attended = self._merge(weights @ marks.passed + local)
-        return attended, _row(weights, marks)
+        attended = self._merge(heard @ by_head.mT + local)
+        return attended, row.detach()[:, 0, zeros:]
 
     @property
     def _inner(self) -> int:
         return self._heads * self._head_dim
 
-    def _landmarks_of(self, x: Tensor, key: Tensor, value: Tensor) -> _Landmarks:
-        n, m = len(x), self._landmarks
-        zeros = -n % m
-        groups = (
-            F.pad(x, (0, 0, zeros, 0)).view(m, -1, x.shape[1]).mean(dim=1)
-        )  # (m, D)
+    def _padded(self, x: Tensor) -> tuple[Tensor, int]:
+        """Put zero rows in front until m groups are equal; give their number too."""
+        zeros = -len(x) % self._landmarks
+        return F.pad(x, (0, 0, zeros, 0)), zeros
+
+    def _landmarks_of(self, padded: Tensor, key: Tensor) -> _Landmarks:
+        groups = padded.view(self._landmarks, -1, padded.shape[1]).mean(dim=1)  # (m, D)
         # the projection of a mean is the mean of projections
         to_landmarks = self.qkv.weight[: 2 * self._inner]
         queries, keys = self._split(F.linear(groups, to_landmarks), 2)  # each (H, m, d)
-        inverse = pseudo_inverse(self._attend(queries, keys))  # (H, m, m)
-        likeness = self._scaled(queries) @ key.mT  # (H, m, n)
-        # rows of zeros in front have key 0 and value 0: all they do is take a share
-        spread = F.pad(likeness, (zeros, 0)).softmax(dim=-1)[..., zeros:]  # (H, m, n)
-        # from the right, so that no n times m times m is worked out
-        return _Landmarks(keys, inverse, spread, inverse @ (spread @ value))
+        inverse = PseudoInverse(self._attend(queries, keys))
+        return _Landmarks(keys, inverse, self._attend(queries, key))
 
     def _attend(self, query: Tensor, keys: Tensor) -> Tensor:
         return (self._scaled(query) @ keys.mT).softmax(dim=-1)
@@ -169,34 +178,3 @@ class SequenceFilter(nn.Module):
             :, : size * (size + KERNEL - 1)
         ]
         return rows.view(heads, size, size + KERNEL - 1)
-
-
-def pseudo_inverse(matrices: Tensor) -> Tensor:
-    """Approximate the pseudo-inverse of each head's matrix by iteration.
-
-    Parameters
-    ----------
-    matrices : Tensor, shape (H, m, m)
-        Non-negative matrices. One start value is taken for all, as published, so a head
-        on its own gives other numbers.
-
-    Returns
-    -------
-    Tensor, shape (H, m, m)
-        The pseudo-inverses.
-    """
-    sums = matrices.abs()
-    start = matrices.mT / (sums.sum(dim=-1).max() * sums.sum(dim=-2).max())
-    eye = torch.eye(matrices.shape[-1], dtype=matrices.dtype, device=matrices.device)
-    inverse = start
-    for _ in range(PINV_STEPS):
-        product = matrices @ inverse
-        step = 15 * eye - product @ (7 * eye - product)
-        inverse = 0.25 * inverse @ (13 * eye - product @ step)
-    return inverse
-
-
-@torch.no_grad()
-def _row(weights: Tensor, marks: _Landmarks) -> Tensor:
-    row = weights.detach() @ marks.inverse.detach() @ marks.spread.detach()  # (H, 1, n)
-    return row[:, 0]
