@@ -63,7 +63,9 @@ def test_without_a_terminal_nothing_is_asked(tmp_path: Path) -> None:
     checkpoint = save(tmp_path / "best.pt")
     done = run(checkpoint, "--out", str(tmp_path / "b"))
     assert isinstance(done.exception, ConfigError)
-    assert "does not say its activation" in str(done.exception)
+    assert "does not say everything, and nothing is guessed; give activation" in str(
+        done.exception
+    )
     assert not (tmp_path / "b").exists()
 
 

@@ -116,6 +116,18 @@ def test_names_of_parallel_training_are_read(saved: Callable[[Any], Path]):
     assert read_official(saved(content), act="relu").model == "abmil"
 
 
+def test_weights_saved_on_a_gpu_are_read_without_one(
+    saved: Callable[[Any], Path], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("torch.serialization.location_tag", lambda _: "cuda:0")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    path = saved(tensors(PLAIN))
+    with pytest.raises(RuntimeError, match="deserialize object on a CUDA device"):
+        torch.load(path)
+    weights = read_official(path, act="relu").student
+    assert {value.device.type for value in weights.values()} == {"cpu"}
+
+
 def test_half_precision_becomes_single(saved: Callable[[Any], Path]):
     content = {key: value.half() for key, value in tensors(PLAIN).items()}
     weights = read_official(saved(content), act="relu").student

@@ -20,7 +20,7 @@ from napari_mhim.mil.card import card
 from napari_mhim.mil.config import MODELS
 
 if TYPE_CHECKING:
-    from napari_mhim.mil.official import Official
+    from napari_mhim.mil.official import Official, Unstated
 
 ACTIVATION = "act"
 """What a model's ``build`` calls the activation after its projection."""
@@ -182,21 +182,23 @@ def encoder_hint(found: "Official") -> str:
 
 
 def _refuse_unsaid(found: "Official", config: ImportConfig, path: Path) -> None:
-    for unstated in found.unstated:
-        is_activation = unstated.option == ACTIVATION
-        what = "activation" if is_activation else f"model option {unstated.option!r}"
-        known = f": one of {', '.join(unstated.choices)}" if unstated.choices else ""
-        raise ConfigError(
-            f"{path.name!r} ({found.layout}) does not say its {what}, and its numbers "
-            f"depend on it; give it{known} (usually {unstated.usual})"
+    missing = [_wanted(unstated) for unstated in found.unstated]
+    names, count = config.classes, found.n_classes
+    if not names:
+        missing.append(
+            f"classes (names of its {count}, in its order, the class of interest last)"
         )
-    names = config.classes
-    if len(names) != found.n_classes:
-        given = ", ".join(names) or "none"
+    if not (config.encoder or config.features):
+        missing.append(f"encoder ({encoder_hint(found)})")
+    if missing:
         raise ConfigError(
-            f"{path.name!r} has {found.n_classes} classes and does not name them; give "
-            f"{found.n_classes} class names in its order, the class of interest last "
-            f"(given: {given})"
+            f"{path.name!r} ({found.layout}) does not say everything, and nothing is "
+            f"guessed; give {' and '.join(missing)}"
+        )
+    if len(names) != count:
+        raise ConfigError(
+            f"{path.name!r} has {count} classes, and {len(names)} were named "
+            f"({', '.join(names)}); name each, in its order, the class of interest last"
         )
     if len(set(names)) < len(names) or not all(name.strip() for name in names):
         raise ConfigError(
@@ -204,14 +206,16 @@ def _refuse_unsaid(found: "Official", config: ImportConfig, path: Path) -> None:
         )
 
 
+def _wanted(unstated: "Unstated") -> str:
+    known = f"one of {', '.join(unstated.choices)}, " if unstated.choices else ""
+    is_activation = unstated.option == ACTIVATION
+    name = "activation" if is_activation else f"model option {unstated.option}"
+    return f"{name} ({known}usually {unstated.usual})"
+
+
 def _features(found: "Official", config: ImportConfig, path: Path) -> _Features:
     if config.features:
         features = _of_store(config.features)
-    elif not config.encoder:
-        raise ConfigError(
-            f"{path.name!r} does not say which features it wants; name their encoder "
-            f"({encoder_hint(found)})"
-        )
     elif "#" in config.encoder:
         features = _of_id(config)
     else:
