@@ -8,7 +8,8 @@ from napari.layers import Layer
 from napari_mhim.mil.result import hard_instances
 from napari_mhim.plugin import overlays
 from napari_mhim.plugin.outlines import dashes
-from napari_mhim.plugin.overlays import MAX_RINGS, OURS, grid_transform
+from napari_mhim.plugin.overlays import MAX_RINGS, OURS
+from napari_mhim.plugin.register import grid_transform
 from napari_mhim.slide.tiling import PatchGrid
 
 TUMOUR = 1

@@ -1,7 +1,5 @@
 """A real window on a real or virtual screen: clicks, and pixels of screenshots."""
 
-import contextlib
-import importlib
 import os
 import subprocess
 import sys
@@ -16,7 +14,6 @@ from napari_mhim.mil.result import SlideResult
 from napari_mhim.plugin import sample_data, show
 from napari_mhim.plugin.jobs import JobState
 from napari_mhim.plugin.overlays import ATTENTION, EVIDENCE, HARD, HIDDEN, SLIDE, TRUTH
-from napari_mhim.plugin.widgets.dock import MhimDock
 
 pytestmark = [
     pytest.mark.qt,
@@ -31,32 +28,6 @@ def samples(tmp_path_factory) -> Path:
     made.write_folder(folder, "negative", positive=False)
     made.write_folder(folder, "scaleless", mpp=None)
     return folder
-
-
-@pytest.fixture(scope="module")
-def window():
-    """One window for the whole file: opening one takes seconds."""
-    # Mesa's software renderer and triton each bring an LLVM, and the process dies when
-    # triton's comes second; later tests train in this process, so it comes first
-    with contextlib.suppress(ImportError):
-        importlib.import_module("torch._dynamo")
-    import napari
-
-    viewer = napari.Viewer()
-    viewer.window.resize(1366, 768)
-    yield viewer
-    viewer.close()
-
-
-@pytest.fixture
-def viewer(window, qtbot, tmp_path: Path, monkeypatch):
-    monkeypatch.setenv("NAPARI_MHIM_WORKSPACE", str(tmp_path / "workspace"))
-    yield window
-    for widget in list(window.window.dock_widgets.values()):
-        if isinstance(widget, MhimDock):
-            window.window.remove_dock_widget(widget)
-    window.layers.clear()
-    settle()
 
 
 @pytest.fixture

@@ -7,7 +7,9 @@ user removes is gone, and nothing here holds on to it.
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from napari.layers import Layer
+from numpy.typing import NDArray
 
 from napari_mhim.mil.result import SlideResult
 from napari_mhim.phantom.truth import PhantomTruth
@@ -24,6 +26,7 @@ from napari_mhim.plugin.overlays import (
     LayerTuple,
 )
 from napari_mhim.plugin.palette import RING_COLOUR, RING_IN_VIEW_COLOUR
+from napari_mhim.plugin.register import grid_transform, slide_transform
 from napari_mhim.plugin.state.desk import DeskState, OpenSlide
 from napari_mhim.slide import open_slide
 
@@ -181,9 +184,9 @@ class Canvas:
         for part, layer in self.layers().items():
             result = what(layer).get("result")
             if part in (EVIDENCE, ATTENTION, HIDDEN) and result is not None:
-                place = overlays.grid_transform(result.grid, self.state.mpp)
+                place = grid_transform(result.grid, self.state.mpp)
             else:
-                place = overlays.slide_transform(self.state.mpp)
+                place = slide_transform(self.state.mpp)
             layer.scale, layer.translate = place.scale, place.translate
             layer.units = place.units
         self.look_at_all()
@@ -221,6 +224,26 @@ class Canvas:
         """Fly to the next (1) or previous (-1) ring, round and round."""
         now = self.state.ring
         self.fly_to_ring(0 if now < 0 and step > 0 else max(now, 0) + step)
+
+    def show_hidden(self, parts: NDArray[np.uint8] | None = None) -> None:
+        """Draw another mask into the layer of hidden patches, if it is there.
+
+        Parameters
+        ----------
+        parts : ndarray, shape (N,), uint8, optional
+            Bits of ``mil.questions`` for each patch; the result's own mask where not given.
+        """
+        layer, shown = self.layers().get(HIDDEN), self.state.shown
+        if layer is None or shown is None:
+            return
+        data, kwargs, _ = (
+            overlays.hidden_layer(shown, self.state.mpp)
+            if parts is None
+            else overlays.parts_layer(shown, parts, self.state.mpp)
+        )
+        layer.data = data
+        layer.colormap = kwargs["colormap"]
+        layer.contrast_limits = kwargs["contrast_limits"]
 
     def show_only(self, *parts: str) -> None:
         """Show these overlays and no other of ours; the slide stays as it is."""

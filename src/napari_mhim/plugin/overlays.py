@@ -4,12 +4,12 @@ Patches are pixels of a small image, stretched over the slide. Lists are in the 
 adding: the last layer is the topmost.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_mhim.mil.questions import HIGH, LOW, RANDOM
 from napari_mhim.mil.result import SlideResult, hard_instances
 from napari_mhim.phantom.truth import PhantomTruth
 from napari_mhim.plugin.outlines import closed, dashes
@@ -17,11 +17,12 @@ from napari_mhim.plugin.palette import (
     ATTENTION_MAP,
     EVIDENCE_MAP,
     HIDDEN_MAP,
+    PARTS_MAP,
     RING_COLOUR,
     TRUTH_COLOUR,
 )
+from napari_mhim.plugin.register import grid_transform, slide_transform
 from napari_mhim.slide import Slide
-from napari_mhim.slide.tiling import PatchGrid
 
 LayerTuple = tuple[Any, dict[str, Any], str]
 
@@ -40,71 +41,6 @@ MAX_RINGS = 20
 """At most so many hard patches are ringed."""
 _RING_PATCHES = 1.0  # ring's diameter in patches: rings of neighbours only touch
 _MIN_RING_SCREEN_PX = 13
-
-
-@dataclass(frozen=True)
-class Transform:
-    """Where a layer's pixel (0, 0) lies in the world, and how far it is to the next."""
-
-    scale: tuple[float, float]
-    """World units per pixel of the layer, (y, x)."""
-    translate: tuple[float, float]
-    """World position of the centre of pixel (0, 0), (y, x)."""
-    units: tuple[str, str]
-    """Unit of the world, ``("um", "um")``, or pixels where the slide has no mpp."""
-
-    def kwargs(self) -> dict[str, Any]:
-        """Give the three as a layer's arguments."""
-        return {
-            "scale": self.scale,
-            "translate": self.translate,
-            "units": self.units,
-        }
-
-
-def slide_transform(mpp: tuple[float, float] | None) -> Transform:
-    """Place level-0 pixels in the world.
-
-    Parameters
-    ----------
-    mpp : tuple of float or None
-        (y, x) micrometres per level-0 pixel; None makes the world one of pixels.
-
-    Returns
-    -------
-    Transform
-        The centre of level-0 pixel (0, 0) is the world's origin.
-    """
-    if mpp is None:
-        return Transform((1.0, 1.0), (0.0, 0.0), ("pixel", "pixel"))
-    return Transform((float(mpp[0]), float(mpp[1])), (0.0, 0.0), ("um", "um"))
-
-
-def grid_transform(grid: PatchGrid, mpp: tuple[float, float] | None) -> Transform:
-    """Place an image with one pixel per grid cell over the slide.
-
-    Parameters
-    ----------
-    grid : PatchGrid
-        Where the patches lie, in level-0 pixels.
-    mpp : tuple of float or None
-        (y, x) micrometres per level-0 pixel; None makes the world one of pixels.
-
-    Returns
-    -------
-    Transform
-        The centre of each pixel lies on the centre of its patch.
-    """
-    slide = slide_transform(mpp)
-    world = np.asarray(slide.scale)
-    # napari puts the centre of pixel 0 at the translation, not its corner
-    middle = (grid.origin + (grid.patch_px - 1) / 2) * world
-    step = grid.stride_px * world
-    return Transform(
-        (float(step[0]), float(step[1])),
-        (float(middle[0]), float(middle[1])),
-        slide.units,
-    )
 
 
 def slide_layer(slide: Slide, mpp: tuple[float, float] | None = None) -> LayerTuple:
@@ -260,6 +196,41 @@ def hidden_layer(result: SlideResult, mpp: tuple[float, float] | None) -> LayerT
         contrast_limits=(0.0, 1.0),
         opacity=0.8,
         visible=False,
+    )
+
+
+def parts_layer(
+    result: SlideResult, parts: NDArray[np.uint8], mpp: tuple[float, float] | None
+) -> LayerTuple:
+    """Give the patches that other ratios would hide, each part in its colour.
+
+    Parameters
+    ----------
+    result : SlideResult
+        What the model saw.
+    parts : ndarray, shape (N,), uint8
+        Bits of ``mil.questions`` for each patch; of several the first is drawn.
+    mpp : tuple of float or None
+        (y, x) micrometres per level-0 pixel.
+
+    Returns
+    -------
+    LayerTuple
+        Image (rows, cols), float32, 1 high, 2 low, 3 random, NaN where kept.
+    """
+    values = np.full(len(parts), np.nan)
+    for place, bit in ((3, RANDOM), (2, LOW), (1, HIGH)):
+        values[(parts & bit) > 0] = place
+    return _grid_image(
+        result,
+        values,
+        mpp,
+        HIDDEN,
+        name="Hidden by teacher",
+        colormap=PARTS_MAP.as_napari(),
+        contrast_limits=(1.0, 3.0),
+        opacity=0.8,
+        visible=True,
     )
 
 

@@ -13,6 +13,9 @@ RING_IN_VIEW_COLOUR = "#00e5ff"
 TRUTH_COLOUR = "#00a651"
 """Outlines of a made slide's lesions."""
 
+PART_COLOURS = {"high": "#595959", "low": "#56b4e9", "random": "#e6d100"}
+"""What a mask hides, part by part: the teacher's easiest, the least salient, by chance."""
+
 
 @dataclass(frozen=True)
 class ColourMap:
@@ -63,3 +66,12 @@ HIDDEN_MAP = ColourMap(
     "mhim hidden", ((0.45, 0.45, 0.45, 1.0), (0.45, 0.45, 0.45, 1.0))
 )
 """One grey."""
+
+
+def _rgba(colour: str) -> tuple[float, float, float, float]:
+    red, green, blue = (int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    return red, green, blue, 1.0
+
+
+PARTS_MAP = ColourMap("mhim parts", tuple(map(_rgba, PART_COLOURS.values())))
+"""1 for the high part, 2 for the low, 3 for the random one."""

@@ -26,6 +26,11 @@ HARD = (
     "Patches the student weighs most among those not hidden. “Hard” is for the training "
     "method: not difficult for you, not wrong, not a finding."
 )
+METHOD = (
+    "What training would hide at other ratios, and the score of the patches that are "
+    "left. It is a mask of training, seen at inference: nothing was hidden for the score "
+    "above."
+)
 TRUTH = "Where the made slide really holds a lesion. Only made slides know this."
 SLIDE = "The slide itself."
 

@@ -10,11 +10,18 @@ from napari_mhim.plugin.canvas import PARTS
 from napari_mhim.plugin.desk import Desk
 from napari_mhim.plugin.overlays import ATTENTION, EVIDENCE, HARD, HIDDEN, SLIDE, TRUTH
 from napari_mhim.plugin.widgets.legend import LayerRow
+from napari_mhim.plugin.widgets.method import MethodView
 from napari_mhim.plugin.widgets.section import Section
 from napari_mhim.plugin.widgets.text import boxed, button, label, title
 from napari_mhim.plugin.widgets.tour import Tour
 
-SECTIONS: tuple[tuple[str, str, Callable[[Desk], QWidget]], ...] = ()
+SECTIONS: tuple[tuple[str, str, Callable[[Desk], QWidget]], ...] = (
+    (
+        "Method view",
+        "What training would hide at other ratios, and the score of what is left.",
+        MethodView,
+    ),
+)
 """Name, tip and content of each section of the tab, top to bottom; closed at first."""
 
 

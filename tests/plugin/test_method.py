@@ -1,0 +1,127 @@
+"""The mask explorer, on the sample slide with a real model behind it."""
+
+import numpy as np
+import pytest
+from window_pictures import HAS_DISPLAY
+
+from napari_mhim.mil.questions import HIGH, LOW, RANDOM, Hidden, Score
+from napari_mhim.plugin import sample_data, show
+from napari_mhim.plugin.overlays import HIDDEN
+from napari_mhim.plugin.state.method import MethodState
+
+needs_window = [
+    pytest.mark.qt,
+    pytest.mark.skipif(not HAS_DISPLAY, reason="no display: use xvfb-run"),
+]
+
+
+def test_a_strategy_asks_for_its_parts_only() -> None:
+    state = MethodState(high=0.1, low=0.2, random=0.3)
+    for strategy, low, random in (
+        ("HAM", 0, 0),
+        ("R-HAM", 0, 0.3),
+        ("L-HAM", 0.2, 0),
+        ("LR-HAM", 0.2, 0.3),
+    ):
+        state.strategy = strategy
+        asked = state.question()
+        assert asked.mask_ratio_high == 0.1
+        assert (asked.mask_ratio_low, asked.mask_ratio_random) == (low, random)
+
+
+def test_a_new_question_makes_the_score_pending() -> None:
+    state = MethodState()
+    state.take(Score(np.array([0.2, 0.8], np.float32), 5))
+    assert state.score is not None
+    state.question()
+    assert state.score is None
+
+
+def test_the_summary_counts_parts_and_patches() -> None:
+    state = MethodState()
+    assert state.summary() == ""
+    parts = np.zeros(1200, np.uint8)
+    parts[:100], parts[100:150], parts[150:160] = HIGH, LOW, RANDOM | LOW
+    state.take(Hidden(parts))
+    assert state.summary() == (
+        "Hidden: 160 of 1\u2009200 patches (13%): high 100, low 60, random 10."
+    )
+
+
+@pytest.fixture
+def dock(viewer):
+    dock = show.open_dock(viewer)
+    place = sample_data.folder()
+    dock.show_layers(
+        show.layers(
+            place / "both.tiff",
+            place / "both.h5",
+            bundle_path=place / "bundle",
+            features_path=place / "both.features.h5",
+        )
+    )
+    return dock
+
+
+class TestWindow:
+    pytestmark = needs_window
+
+    def test_mask_and_score_follow_the_slider(self, dock, qtbot) -> None:
+        result = dock.state.result
+        view = dock.review.sections["Method view"].open()
+        assert not view.refused.isVisibleTo(view)
+        qtbot.waitUntil(lambda: view.state.score is not None, timeout=120_000)
+        # as trained: the same mask, and the score of the patches it leaves
+        assert (view.state.hidden.mask == result.mask).all()
+        left = view.state.score.probabilities[result.target]
+        assert left == pytest.approx(result.remaining[result.target], abs=1e-4)
+
+        view.sliders["high"].setValue(0.5)
+        assert "…" in view.found.text()
+        n = len(result)
+        wanted = np.ceil(0.5 * n)
+        qtbot.waitUntil(lambda: view.state.hidden.mask.sum() == wanted, timeout=60_000)
+        qtbot.waitUntil(lambda: view.state.score is not None, timeout=60_000)
+        assert f"{view.state.score.probabilities[result.target]:.2f}" in (
+            view.found.text()
+        )
+        layer = dock.canvas.layers()[HIDDEN]
+        assert np.isfinite(layer.data).sum() == wanted
+
+    def test_closing_gives_the_layer_its_mask_back(self, dock, qtbot) -> None:
+        result = dock.state.result
+        section = dock.review.sections["Method view"]
+        view = section.open()
+        view.strategy.setCurrentText("LR-HAM")
+        view.sliders["low"].setValue(0.4)
+        qtbot.waitUntil(
+            lambda: (
+                view.state.hidden is not None
+                and (view.state.hidden.parts & LOW).any()
+                and (view.state.hidden.parts & RANDOM).any()
+            ),
+            timeout=120_000,
+        )
+        layer = dock.canvas.layers()[HIDDEN]
+        assert np.isfinite(layer.data).sum() > result.mask.sum()
+        section.head.setChecked(False)
+        assert np.isfinite(layer.data).sum() == result.mask.sum()
+
+    def test_the_curve_starts_at_the_score(self, dock, qtbot) -> None:
+        view = dock.review.sections["Method view"].open()
+        qtbot.waitUntil(lambda: view.state.curve is not None, timeout=120_000)
+        curve, result = view.state.curve, dock.state.result
+        assert curve.shares[0] == 0
+        assert curve.probabilities[0] == pytest.approx(result.probabilities, abs=1e-4)
+
+    def test_without_features_it_says_what_to_do(self, viewer) -> None:
+        dock = show.open_dock(viewer)
+        place = sample_data.folder()
+        dock.show_layers(
+            show.layers(
+                place / "both.tiff", place / "both.h5", bundle_path=place / "bundle"
+            )
+        )
+        view = dock.review.sections["Method view"].open()
+        assert "features are not in the workspace" in view.refused.text()
+        assert not view.sliders["high"].isEnabled()
