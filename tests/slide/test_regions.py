@@ -294,6 +294,27 @@ def test_tiles_and_points_are_no_regions(tmp_path: Path) -> None:
     )
 
 
+def test_regions_inside_others_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "q.geojson"
+    inner = _feature([[[20, 30], [40, 30], [40, 50], [20, 30]]], name="inner")
+    path.write_text(_qupath(_feature(SQUARE, childObjects=[inner])))
+    found = read_regions(path, SLIDE).regions
+    assert [one.name for one in found] == ["", "inner"]
+    assert "childObjects" not in found[0].other
+
+
+@pytest.mark.parametrize(
+    ("given", "n"),
+    [({"id": "PathAnnotationObject"}, 1), ({"id": "PathDetectionObject"}, 0)],
+)
+def test_older_files_name_the_type_by_id(given: dict, n: int, tmp_path: Path) -> None:
+    path = tmp_path / "q.geojson"
+    feature = {**_feature(SQUARE), **given}
+    del feature["properties"]["objectType"]
+    path.write_text(_qupath(feature))
+    assert len(read_regions(path, SLIDE).regions) == n
+
+
 @pytest.mark.parametrize(
     "coordinates",
     [

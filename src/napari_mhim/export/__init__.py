@@ -1,11 +1,16 @@
-"""What leaves: tables, heatmaps and pictures of a result."""
+"""What leaves: tables, GeoJSON, heatmaps, pictures and reports of a result."""
 
 from importlib import import_module
 from typing import Any
 
 _PUBLIC = {
+    "ExportDone": "napari_mhim.export.exporting",
+    "ExportOptions": "napari_mhim.export.options",
+    "command_line": "napari_mhim.export.command",
+    "export": "napari_mhim.export.exporting",
+    "kinds": "napari_mhim.export.exporting",
+    "write": "napari_mhim.export.exporting",
     "write_folder": "napari_mhim.export.folder",
-    "write_heatmap": "napari_mhim.export.heatmap",
     "write_patches": "napari_mhim.export.tables",
 }
 

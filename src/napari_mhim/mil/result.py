@@ -218,8 +218,8 @@ def hard_instances(
     # stable: patches of equal weight stay in the bag's order
     order = np.argsort(-result.student_scores[eligible], kind="stable")
     index = eligible[order[:k]]
-    student = _ranks(result.student_scores)[index]
-    teacher = _ranks(result.teacher_scores)[index]
+    student = ranks(result.student_scores)[index]
+    teacher = ranks(result.teacher_scores)[index]
     return HardInstances(
         index=index.astype(np.int64),
         student_rank=student,
@@ -255,10 +255,11 @@ def still_speaks_for(result: SlideResult, class_index: int) -> bool:
     return all(int(score.argmax()) == class_index for score in scores)
 
 
-def _ranks(scores: NDArray[np.float32]) -> NDArray[np.int64]:
-    ranks = np.empty(len(scores), np.int64)
-    ranks[np.argsort(-scores, kind="stable")] = np.arange(1, len(scores) + 1)
-    return ranks
+def ranks(scores: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Give each patch's rank, 1 = largest score, equal ones in the bag's order, shape (N,)."""
+    found = np.empty(len(scores), np.int64)
+    found[np.argsort(-scores, kind="stable")] = np.arange(1, len(scores) + 1)
+    return found
 
 
 def _reason(

@@ -30,6 +30,7 @@ IGNORE = "Ignore*"
 COLOURS = {"exclude": (120, 120, 120), "hint": (184, 61, 0), "note": (41, 120, 219)}
 """Red, green, blue of each kind of region."""
 _KIND, _REASON = "MHIM kind", "MHIM reason"
+_TYPES, _CHILDREN = ("objectType", "object_type", "type"), ("childObjects", "children")
 
 
 def collection(
@@ -140,7 +141,7 @@ def parsed(path: Path, slide: SlideIdentity) -> tuple[list[Region], list[str]]:
         origin = _checked(member, slide, path)
     regions: list[Region] = []
     left_out: dict[str, int] = {}
-    for item in _features(content, path):
+    for item in _with_children(_features(content, path)):
         why = _why_none(item)
         if why:
             left_out[why] = left_out.get(why, 0) + 1
@@ -242,11 +243,32 @@ def _checked(
     return y, x
 
 
+def _with_children(items: Iterable[Any]) -> Iterator[Any]:
+    """List features and those inside them: QuPath can export a hierarchy."""
+    for item in items:
+        yield item
+        properties = _mapping(_mapping(item).get("properties"))
+        for key in _CHILDREN:
+            if isinstance(children := properties.get(key), list):
+                yield from _with_children(children)
+
+
+def _object_type(item: Mapping[str, Any]) -> str:
+    """Give QuPath's type of an object; older versions had other words for it."""
+    properties = _mapping(item.get("properties"))
+    given = next((properties[key] for key in _TYPES if key in properties), None)
+    if given is None and str(item.get("id")).startswith("Path"):
+        given = item["id"]
+    text = str(given or "annotation").removeprefix("Path").removesuffix("Object")
+    text = text[:1].lower() + text[1:]
+    return "annotation" if text == "unknown" else text
+
+
 def _why_none(item: Any) -> str:
     """Say why a feature is no region, "" where it may be one."""
     if not isinstance(item, dict):
         return "are no features"
-    kind = _mapping(item.get("properties")).get("objectType", "annotation")
+    kind = _object_type(item)
     if kind != "annotation":
         return f"are {kind}s, not annotations"
     shape = _mapping(item.get("geometry")).get("type")
@@ -272,7 +294,7 @@ def _region(item: Mapping[str, Any], origin: tuple[float, float]) -> Region:
     other = {
         key: value
         for key, value in properties.items()
-        if key not in ("name", "isLocked", "metadata")
+        if key not in ("name", "isLocked", "metadata", *_CHILDREN)
     }
     if metadata:
         other["metadata"] = metadata
