@@ -120,3 +120,20 @@ def test_an_option_no_layout_leaves_open_is_refused(tmp_path: Path) -> None:
         *("--activation", "relu", "--model-option", "hidden=3"),
     )
     assert "leaves no hidden to choose" in str(done.exception)
+
+
+def test_training_starts_from_a_bundle(small_run, tmp_path: Path) -> None:
+    options = {"epochs": "1", "device": "cpu", "threads": "1", "run": "again"}
+    done = runner.invoke(
+        cli.app,
+        [
+            *("train", f"{small_run.workspace}/cohort.csv"),
+            *("--workspace", small_run.workspace, "--start-from", small_run.baseline),
+            *("--mpp", "1.0", "--patch-model-px", "64"),
+            *(word for name, value in options.items() for word in (f"--{name}", value)),
+        ],
+    )
+    assert done.exit_code == 0, done.output
+    run = Path(small_run.workspace, "runs", "again")
+    assert not (run / "baseline").exists()
+    assert Bundle.open(run / "bundle").config.trained["start_from"] == "bundle"
