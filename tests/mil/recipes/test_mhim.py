@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from napari_mhim.errors import ConfigError, TrainingError
+from napari_mhim.mil.masking import high_mask, low_mask
 from napari_mhim.mil.model import MILModel, MILOutput
-from napari_mhim.mil.models import abmil
+from napari_mhim.mil.models import abmil, transmil
 from napari_mhim.mil.recipes import mhim
 from napari_mhim.mil.recipes.mhim import Config
 
@@ -173,6 +174,84 @@ def test_teacher_drops_values_only_where_asked(drops: bool):
     assert recipe.train().teacher.training == drops
     assert not recipe.eval().teacher.training
     assert recipe.train().student.training
+
+
+@pytest.mark.parametrize("fusion", ["vote", "mean"])
+def test_heads_agree_as_asked(fusion: str):
+    recipe = around_two_heads(head_fusion=fusion, mask_ratio_high=0.3)
+    x = torch.rand(40, 4)
+    recipe.losses(x, 0, 0, 10)
+    scores = recipe.teacher(x).scores
+    wanted = {f: x[~high_mask(scores, 0.3, fusion=f)] for f in ("vote", "mean")}
+    assert recipe.student.seen[-1].equal(wanted[fusion])
+    assert not wanted["vote"].equal(wanted["mean"])
+
+
+@pytest.mark.parametrize("layer", ["first", "last"])
+def test_hides_by_the_attention_layer_the_model_is_built_with(layer: str):
+    torch.manual_seed(0)
+    sizes = {"hidden": 16, "heads": 2, "head_dim": 8, "landmarks": 4}
+    model = transmil.build(4, 2, **sizes, attention_layer=layer)
+    recipe, x = mhim.build(model, Config(**GIVEN)).eval(), torch.rand(40, 4)
+    rows = {}
+    for choice in ("first", "last"):
+        other = transmil.build(4, 2, **sizes, attention_layer=choice).eval()
+        other.load_state_dict(recipe.teacher.state_dict())
+        rows[choice] = other(x).attention
+    assert not rows["first"].equal(rows["last"])
+    assert recipe.teacher(x).scores.equal(rows[layer])
+    kept = recipe._keep(x, recipe.teacher(x).scores, 0, 10)
+    assert kept.equal(x[~high_mask(rows[layer], 0.25)])
+
+
+@pytest.mark.parametrize(
+    ("part", "options"),
+    [
+        ("high", {"high_keep_share": 0.5}),
+        ("low", {"mask_ratio_high": 0.0, "mask_ratio_low": 0.25}),
+        ("random", {"mask_ratio_high": 0.0, "mask_ratio_random": 0.25}),
+    ],
+)
+def test_every_part_of_the_mask_is_there(part: str, options: dict[str, float]):
+    recipe, x = around_two_heads(**options), torch.rand(40, 4)
+    recipe.losses(x, 0, 0, 10)
+    recipe.losses(x, 0, 0, 10)
+    first, second = recipe.student.seen[-2:]
+    assert len(first) == len(second) == 30
+    assert first.equal(second) == (part == "low")  # chance has no part in that one
+    # votes and mean ranks of two heads, as the mask has them
+    low = low_mask(recipe.teacher(x).scores, 0.25)
+    assert first.equal(x[~low]) == (part == "low")
+
+
+def test_teacher_starts_as_the_student_where_asked():
+    recipe = around_two_heads(momentum=1.0)
+    student, teacher = recipe.student.state_dict(), recipe.teacher.state_dict()
+    assert all(teacher[key].equal(student[key]) for key in student)
+
+
+@pytest.mark.parametrize("whose", ["teacher", "student"])
+def test_each_temperature_counts(whose: str):
+    torch.manual_seed(1)
+    x, total = torch.rand(40, 4), {}
+    for value in (0.5, 2.0):
+        recipe = around_two_heads(**{f"temperature_{whose}": value})
+        total[value] = recipe.losses(x, 0, 0, 10).parts["consistency"].item()
+        recipe = around_two_heads(
+            **{f"temperature_{whose}": value, "consistency_weight": 0.0}
+        )
+        assert "consistency" not in recipe.losses(x, 0, 0, 10).parts
+    assert total[0.5] != total[2.0]
+
+
+def test_dropout_of_the_teacher_moves_its_scores():
+    torch.manual_seed(0)
+    x = torch.rand(40, 4)
+    for drops in (False, True):
+        model = abmil.build(4, 2, hidden=8)
+        recipe = mhim.build(model, Config(**GIVEN, teacher_dropout=drops)).train()
+        scores = [recipe._guide(x).scores for _ in range(2)]
+        assert scores[0].equal(scores[1]) == (not drops)
 
 
 def test_without_teacher_the_student_scores_for_itself_undisturbed():
