@@ -50,6 +50,8 @@ def test_bundle_and_card_say_how_it_was_found_and_what_validation_said(
     for name in ("mask_ratio_high_found", "mask_ratio_high_confirmed"):
         assert settings[name]
         assert settings[name] in bundle.card
+    said = Predictor(bundle, "cpu").predict(make_bag(60, 1)).provenance["easy share"]
+    assert settings["mask_ratio_high_confirmed"] in said
 
 
 def test_a_given_share_has_no_such_sentence(bundle: Bundle) -> None:

@@ -110,6 +110,26 @@ class BundleConfig:
         return "not in the cohort"
 
 
+def easy_share(config: BundleConfig) -> str:
+    """Say how the share hidden as easy was found, and what validation slides said of it.
+
+    Parameters
+    ----------
+    config : BundleConfig
+        The model's settings.
+
+    Returns
+    -------
+    str
+        A clause; "" where the share was given, or nothing was hidden.
+    """
+    found = config.recipe_settings.get("mask_ratio_high_found", "")
+    if found in ("", "given"):
+        return ""
+    confirmed = config.recipe_settings.get("mask_ratio_high_confirmed", "")
+    return f"{found}; {confirmed}" if confirmed else str(found)
+
+
 def salted_roles(
     bags_by_role: Mapping[str, Iterable[Bag]],
 ) -> tuple[str, dict[str, str]]:

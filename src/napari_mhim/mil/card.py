@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from napari_mhim.mil.bundle_config import BundleConfig
+from napari_mhim.mil.bundle_config import BundleConfig, easy_share
 
 _FIGURES = (
     ("auc", "AUC"),
@@ -67,7 +67,7 @@ def _what(config: BundleConfig) -> str:
     if config.mask_ratio_high:
         lines.append(
             f"- Hidden as easy in training: {config.mask_ratio_high:.3g} of each slide"
-            + _easy_share(config)
+            + (f": {found}" if (found := easy_share(config)) else "")
         )
     if config.origin:
         lines.append(
@@ -81,16 +81,6 @@ def _what(config: BundleConfig) -> str:
         f"of {trained.get('epochs', '?')}"
     )
     return "\n".join(lines) + "\n"
-
-
-def _easy_share(config: BundleConfig) -> str:
-    """Say how the share was found and what validation slides said of it, "" where given."""
-    settings = config.recipe_settings
-    found = settings.get("mask_ratio_high_found", "")
-    if found in ("", "given"):
-        return ""
-    confirmed = settings.get("mask_ratio_high_confirmed", "")
-    return f": {found}" + (f"; {confirmed}" if confirmed else "")
 
 
 def _data(config: BundleConfig) -> str:

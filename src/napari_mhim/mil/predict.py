@@ -12,6 +12,7 @@ from napari_mhim import __version__
 from napari_mhim.errors import FeatureMismatchError, StoreError
 from napari_mhim.mil.bags import Bag, bag_of, is_finite
 from napari_mhim.mil.bundle import Bundle
+from napari_mhim.mil.bundle_config import easy_share
 from napari_mhim.mil.masking import high_mask
 from napari_mhim.mil.model import MILOutput
 from napari_mhim.mil.result import SlideResult, contribution
@@ -123,6 +124,7 @@ class Predictor:
                 "time": datetime.now(UTC).isoformat(timespec="seconds"),
                 "device": self.device,
                 "evidence limits": config.evidence_limits_from or "this slide alone",
+                "easy share": easy_share(config),
             },
         )
 
