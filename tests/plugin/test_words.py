@@ -74,3 +74,10 @@ def test_both_scores_are_shown_even_when_the_baseline_wins() -> None:
 )
 def test_durations_are_in_one_unit(seconds: float, text: str) -> None:
     assert words.duration(seconds) == text
+
+
+def test_how_the_hidden_share_was_found_is_told_where_it_is_known() -> None:
+    assert "found in training" not in words.hidden(made.result())
+    found = {"easy share": "90% of 5 slides; confirmed on validation: 3 < 4"}
+    text = words.hidden(made.result(provenance=found))
+    assert "90% of 5 slides; confirmed on validation: 3 &lt; 4." in text

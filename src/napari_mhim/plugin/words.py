@@ -31,6 +31,10 @@ METHOD = (
     "left. It is a mask of training, seen at inference: nothing was hidden for the score "
     "above."
 )
+WHAT_IF = (
+    "Mark an area, and see the score without it, or with nothing else. It shows what the "
+    "model uses, not what caused the disease."
+)
 TRUTH = "Where the made slide really holds a lesion. Only made slides know this."
 SLIDE = "The slide itself."
 
@@ -87,6 +91,8 @@ def hidden(result: SlideResult) -> str:
     )
     if result.score_source != "teacher":
         text += " This model has no teacher: its own scores stand in."
+    if found := result.provenance.get("easy share", ""):
+        text += f" The share was found in training: {escape(found)}."
     return text
 
 
