@@ -153,6 +153,8 @@ def _cautions(data: Data, config: TrainConfig) -> Iterator[str]:
     reason = why_not(data.labels["val"], len(classes))
     if config.calibrate and reason:
         yield f"Scores will not be calibrated: {reason}."
+    if config.amp and config.device != "cuda":
+        yield f"amp is for cuda: on {config.device!r} all is computed in full precision."
 
 
 def _stages(
