@@ -2,8 +2,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from napari_mhim import _parts
 from napari_mhim._options import options
 from napari_mhim.features.config import ExtractConfig
+from napari_mhim.mil.config import RECIPES as FOLDER
 from napari_mhim.mil.config import TrainConfig
 
 
@@ -29,7 +31,27 @@ def test_fields_become_options_with_their_docstrings() -> None:
     assert parts.default == []
 
 
-@pytest.mark.parametrize("config", [ExtractConfig, TrainConfig])
+@dataclass(frozen=True)
+class Extended(Made):
+    """A config that extends another."""
+
+    size: int = 5
+    """How many here."""
+    depth: int = 1
+    """How deep."""
+
+
+def test_a_config_that_extends_another_has_its_fields_and_their_docstrings() -> None:
+    found = {option.name: option for option in options(Extended)}
+    assert list(found) == ["size", "name", "parts", "depth"]
+    assert (found["size"].default, found["size"].help) == (5, "How many here.")
+    assert found["name"].help == "What it is called."
+
+
+RECIPES = [_parts.load(FOLDER, name).Config for name in _parts.names(FOLDER)]
+
+
+@pytest.mark.parametrize("config", [ExtractConfig, TrainConfig, *RECIPES])
 def test_every_setting_explains_itself(config: type) -> None:
     for option in options(config):
         assert option.help, option.name

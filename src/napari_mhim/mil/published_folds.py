@@ -2,9 +2,10 @@
 
 Python's own generator shuffles the patients as the table lists them, each class is dealt
 out in blocks to the folds, and the rest of each class is shuffled again for its validation
-part. For repeating published figures; :func:`napari_mhim.mil.splits.k_folds` is the one to
-use otherwise: with ``val=0``, as for CAMELYON16, the authors choose epochs on the test
-fold, and there is no way to ask for that here either, only for no validation at all.
+part. For repeating published figures; for anything else take
+:func:`napari_mhim.mil.splits.k_folds`. One thing is not repeated: with ``val=0``, as for
+CAMELYON16, the authors choose epoch and threshold on the test fold. Here such a fold has
+no validation part.
 """
 
 from collections import Counter
