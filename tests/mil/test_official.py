@@ -228,6 +228,17 @@ def test_reads_the_authors_files(test_data: Path):
         assert predict(checkpoint, x).isfinite().all()
 
 
+def test_the_authors_ab_mil_gives_the_authors_numbers(test_data: Path):
+    paths = sorted((test_data / "data" / "weights" / "mhim_v1").glob("*abmil*.pt"))
+    assert paths
+    for path in paths:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        x = torch.rand(50, 1024, generator=torch.Generator().manual_seed(0))
+        expected = written_out(content, x, "relu")
+        logits = predict(read_official(path, act="relu"), x)
+        torch.testing.assert_close(logits, expected, atol=1e-5, rtol=1e-4)
+
+
 def test_every_model_with_official_names_is_known():
     assert "abmil" in known_models()
 

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from napari_mhim.mil.cohort import Cohort
     from napari_mhim.mil.config import TrainConfig
     from napari_mhim.mil.evaluate import Metrics
+    from napari_mhim.mil.importing import ImportConfig, import_checkpoint
     from napari_mhim.mil.predict import Predictor
     from napari_mhim.mil.result import SlideResult, hard_instances
     from napari_mhim.mil.splits import k_folds, split_roles
@@ -18,12 +19,14 @@ __all__ = [
     "Bag",
     "Bundle",
     "Cohort",
+    "ImportConfig",
     "Metrics",
     "Predictor",
     "SlideResult",
     "TrainConfig",
     "fit",
     "hard_instances",
+    "import_checkpoint",
     "k_folds",
     "read_bag",
     "split_roles",
@@ -35,12 +38,14 @@ _HOMES = {
     "Bag": "bags",
     "Bundle": "bundle",
     "Cohort": "cohort",
+    "ImportConfig": "importing",
     "Metrics": "evaluate",
     "Predictor": "predict",
     "SlideResult": "result",
     "TrainConfig": "config",
     "fit": "train",
     "hard_instances": "result",
+    "import_checkpoint": "importing",
     "k_folds": "splits",
     "read_bag": "bags",
     "split_roles": "splits",
