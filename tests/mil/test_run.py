@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from made_bags import CLASSES, small_config
 
-from napari_mhim.errors import ConfigError, TrainingError
+from napari_mhim.errors import ConfigError, TrainingError, WorkspaceError
 from napari_mhim.mil.cohort import Cohort, CohortRow
 from napari_mhim.mil.run import RunFolder, environment
 
@@ -81,3 +81,55 @@ def test_what_a_killed_process_left_is_swept(run: RunFolder) -> None:
     run.begin(small_config(), COHORT)
     assert {path.name for path in run.path.iterdir()} == kept
     assert not list((run.path / "scores").iterdir())
+
+
+def _finished(folder: RunFolder) -> RunFolder:
+    for name in ("checkpoint.pt", "best.pt", "bundle/model.safetensors"):
+        (folder.path / name).parent.mkdir(exist_ok=True)
+        (folder.path / name).write_text(name)
+    folder.log("epoch", {"epoch": 1})
+    return folder
+
+
+def _refuse_links(*_: object) -> None:
+    raise OSError("another disk")
+
+
+@pytest.mark.parametrize("has_links", [True, False])
+def test_a_finished_run_becomes_a_baseline_and_stays_as_it_is(
+    run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_links: bool
+) -> None:
+    if not has_links:
+        monkeypatch.setattr("os.link", _refuse_links)
+    finished, taker = _finished(run), RunFolder(tmp_path / "runs" / "two")
+    taker.path.mkdir()
+    taker.adopt(finished)
+    baseline = RunFolder(taker.path / "baseline")
+    for file in finished.path.rglob("*"):
+        copy = baseline.path / file.relative_to(finished.path)
+        assert (
+            copy.is_dir() if file.is_dir() else copy.read_bytes() == file.read_bytes()
+        )
+    before = finished.events_path.read_text()
+    baseline.log("epoch", {"epoch": 2})
+    assert finished.events_path.read_text() == before
+
+
+def test_a_baseline_taken_over_is_not_taken_again(
+    run: RunFolder, tmp_path: Path
+) -> None:
+    finished, taker = _finished(run), RunFolder(tmp_path / "runs" / "two")
+    taker.path.mkdir()
+    taker.adopt(finished)
+    (taker.path / "baseline" / "mark").touch()
+    taker.adopt(finished)
+    assert (taker.path / "baseline" / "mark").exists()
+
+
+def test_a_baseline_that_cannot_be_taken_over_is_told(
+    run: RunFolder, tmp_path: Path
+) -> None:
+    taker = RunFolder(tmp_path / "file" / "two")
+    (tmp_path / "file").touch()
+    with pytest.raises(WorkspaceError, match="two"):
+        taker.adopt(_finished(run))

@@ -10,6 +10,7 @@ A study that was stopped at any moment goes on: finished members are read from d
 half-finished one goes on from its checkpoint.
 """
 
+import math
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -48,6 +49,8 @@ class MemberDone:
     def line(self) -> str:
         """Give one line for the screen."""
         found = self.figures
+        if math.isnan(found.auc):
+            return f"{self.where}: {found.n} test slides, not of every class: no AUC"
         return (
             f"{self.where}: test AUC {found.auc:.3f}, balanced accuracy "
             f"{found.balanced_accuracy:.3f} on {found.n} slides"
