@@ -55,7 +55,10 @@ class MILOutput:
         with torch.no_grad():
             if self.classify is not None:
                 return self.classify()
-            return self.attention.mean(dim=0)[:, None] * self.evidence
+            # a product of two halves has more digits than a half holds
+            wide = torch.promote_types(self.attention.dtype, torch.float32)
+            weights = self.attention.to(wide).mean(dim=0)[:, None]  # (N, 1)
+            return weights * self.evidence.to(wide)
 
     @property
     def class_scores(self) -> Tensor:

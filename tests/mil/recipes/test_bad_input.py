@@ -96,3 +96,20 @@ def test_a_baseline_of_another_model(recipe: str):
     other = _parts.load(MODELS, "mean").build(4, 2, hidden=8).state_dict()
     with pytest.raises(ConfigError, match=r"is missing there and .* here; width"):
         part.build(abmil.build(4, 2, hidden=8), part.Config(), other)
+
+
+@every_recipe
+@every_model
+def test_half_precision(recipe: str, model: str):
+    """Not an error: bfloat16 where a GPU computes, as ``TrainConfig.amp`` asks."""
+    with torch.autocast("cpu", torch.bfloat16):
+        losses = step(recipe, model, torch.rand(40, 5))
+    assert losses.kept == 32
+
+
+def test_half_precision_tells_instances_of_a_large_bag_apart():
+    torch.manual_seed(0)
+    model = abmil.build(8, 2, hidden=16).eval()
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        scores = model(torch.rand(20_000, 8)).scores_by("class")
+    assert len(scores.unique()) > 5_000  # 1 100 if the scores were halves too
