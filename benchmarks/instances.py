@@ -69,6 +69,10 @@ ARMS = (
     Arm("high-.2", "mhim", {"mask_ratio_high": 0.2}),
     Arm("decay-.02", "mhim", {"mask_ratio_high": 0.02, "high_schedule": "cosine"}),
     Arm("decay-.2", "mhim", {"mask_ratio_high": 0.2, "high_schedule": "cosine"}),
+    # what of v2 makes the difference: how much it hides, by which score, what it recycles
+    Arm("v2-.2", "mhim_v2", {"mask_ratio_high": 0.2}),
+    Arm("v2-attention", "mhim_v2", {"instance_scores": "attention"}),
+    Arm("v2-stay", "mhim_v2", {"stay_share": 1.0}),
 )
 COLON_CLASSES = ("normal", "tumour")
 COLON_MPP = 0.25
