@@ -77,7 +77,7 @@ class TestWindow:
         assert left == pytest.approx(result.remaining[result.target], abs=1e-4)
 
         view.sliders["high"].setValue(0.5)
-        assert "…" in view.found.text()
+        assert "pending" in view.found.text()
         n = len(result)
         wanted = np.ceil(0.5 * n)
         qtbot.waitUntil(lambda: view.state.hidden.mask.sum() == wanted, timeout=60_000)

@@ -56,6 +56,11 @@ class Without:
     """True for the patches left out, shape (N,)."""
 
 
+@dataclass(frozen=True, eq=False)
+class Excluding(Without):
+    """The same of what is left out for good; does not take the place of a `Without`."""
+
+
 @dataclass(frozen=True)
 class HideMore:
     """How does the score go when ever more is hidden from the top? Answered by `Curve`."""
@@ -112,7 +117,7 @@ class Unlike:
     """Spearman correlation of teacher's and student's scores, in [-1, 1]; NaN without a teacher."""
 
 
-Question = HideBy | Without | HideMore | HowUnlike
+Question = HideBy | Without | Excluding | HideMore | HowUnlike
 Answer = Hidden | Score | Curve | Unlike
 
 

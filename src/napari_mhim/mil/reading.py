@@ -27,6 +27,7 @@ from napari_mhim.mil.questions import (
     RANDOM,
     Answer,
     Curve,
+    Excluding,
     Hidden,
     HideBy,
     HideMore,
@@ -87,6 +88,7 @@ class Reading:
         self._answers: dict[type, Callable[..., Iterator[Answer]]] = {
             HideBy: self._hide_by,
             Without: self._without,
+            Excluding: self._without,
             HideMore: self._hide_more,
             HowUnlike: self._how_unlike,
         }

@@ -28,7 +28,7 @@ from napari_mhim.plugin.overlays import (
 from napari_mhim.plugin.palette import RING_COLOUR, RING_IN_VIEW_COLOUR
 from napari_mhim.plugin.register import grid_transform, slide_transform
 from napari_mhim.plugin.state.desk import DeskState, OpenSlide
-from napari_mhim.slide import open_slide
+from napari_mhim.slide import Slide, open_slide
 
 PARTS = (SLIDE, EVIDENCE, ATTENTION, HIDDEN, TRUTH, HARD)
 """Our layers, bottom to top."""
@@ -81,6 +81,17 @@ class Canvas:
                 found[part] = layer
         return found
 
+    def slide(self) -> Slide | None:
+        """Give the slide on screen, None without one."""
+        layer = self.layers().get(SLIDE)
+        return None if layer is None else slide_of(layer)
+
+    def make_slide_active(self) -> None:
+        """Make the slide the active layer: a click on another would move rings or draw."""
+        slide = self.layers().get(SLIDE)
+        if slide is not None:
+            self.viewer.layers.selection.active = slide
+
     def open(self, path: str) -> None:
         """Open a slide in place of the one on screen.
 
@@ -118,7 +129,7 @@ class Canvas:
         finally:
             self._is_adding = False
         self.adopt()
-        self._make_slide_active()
+        self.make_slide_active()
         self.look_at_all()
 
     def show_result(
@@ -149,7 +160,7 @@ class Canvas:
         finally:
             self._is_adding = False
         self.adopt()
-        self._make_slide_active()
+        self.make_slide_active()
 
     def adopt(self) -> None:
         """Read slide and result off the layers: samples and readers bring them too."""
@@ -301,16 +312,10 @@ class Canvas:
         state.ring = -1
 
     def _on_inserted(self, event: Any) -> None:
-        if not self._is_adding and what(event.value).get("part"):
+        if not self._is_adding and what(event.value).get("part") in PARTS:
             self.adopt()
             # napari is about to make the new layer the active one
-            self._later(self._make_slide_active)
-
-    def _make_slide_active(self) -> None:
-        # a click with another layer active would move rings or draw shapes
-        slide = self.layers().get(SLIDE)
-        if slide is not None:
-            self.viewer.layers.selection.active = slide
+            self._later(self.make_slide_active)
 
     def _on_removed(self, event: Any) -> None:
         if self._is_adding or not what(event.value).get("part"):

@@ -17,6 +17,7 @@ from napari_mhim.plugin.palette import (
     ATTENTION_MAP,
     EVIDENCE_MAP,
     HIDDEN_MAP,
+    MARKED_COLOUR,
     PARTS_MAP,
     RING_COLOUR,
     TRUTH_COLOUR,
@@ -37,6 +38,8 @@ SLIDE, EVIDENCE, ATTENTION, HIDDEN, TRUTH, HARD = (
     "hard",
 )
 """What a layer of ours can be, bottom to top: ``metadata["napari_mhim"]["part"]``."""
+MARKED = "marked"
+"""The layer a reader draws areas on; there only while one does."""
 MAX_RINGS = 20
 """At most so many hard patches are ringed."""
 _RING_PATCHES = 1.0  # ring's diameter in patches: rings of neighbours only touch
@@ -318,6 +321,34 @@ def truth_layer(
         **slide_transform(mpp).kwargs(),
     }
     return paths, kwargs, "shapes"
+
+
+def marked_layer(slide: str, mpp: tuple[float, float] | None) -> LayerTuple:
+    """Give an empty layer to draw areas on, in level-0 px.
+
+    Parameters
+    ----------
+    slide : str
+        Slide's name.
+    mpp : tuple of float or None
+        (y, x) micrometres per level-0 pixel, as the slide's layer has it.
+
+    Returns
+    -------
+    LayerTuple
+        Shapes without any.
+    """
+    kwargs = {
+        "name": "Marked area",
+        "ndim": 2,
+        "edge_color": MARKED_COLOUR,
+        "edge_width": 12.0,
+        "face_color": "transparent",
+        "metadata": {OURS: {"part": MARKED, "slide": slide}},
+        "opacity": 1.0,
+        **slide_transform(mpp).kwargs(),
+    }
+    return None, kwargs, "shapes"
 
 
 def _grid_image(

@@ -13,6 +13,8 @@ RING_IN_VIEW_COLOUR = "#00e5ff"
 TRUTH_COLOUR = "#00a651"
 """Outlines of a made slide's lesions."""
 
+MARKED_COLOUR = "#00e5ff"
+"""Outlines of what the reader marks."""
 PART_COLOURS = {"high": "#595959", "low": "#56b4e9", "random": "#e6d100"}
 """What a mask hides, part by part: the teacher's easiest, the least salient, by chance."""
 

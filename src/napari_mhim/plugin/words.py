@@ -156,6 +156,65 @@ def comparison(shown: str, other: SlideResult, own: SlideResult) -> str:
     return f"Shown: <b>{shown}</b>. {scores} Same colours for both."
 
 
+def what_if(
+    result: SlideResult, score: float | None, n_patches: int, keeps_only: bool
+) -> str:
+    """Say the score without a marked area, or with nothing else.
+
+    Parameters
+    ----------
+    result : SlideResult
+        What the model saw of the whole slide.
+    score : float or None
+        Score without the area (or with it alone); None while it is worked out.
+    n_patches : int
+        Patches in the area.
+    keeps_only : bool
+        Whether the area is all that was kept.
+
+    Returns
+    -------
+    str
+        Rich text.
+    """
+    how = "with only" if keeps_only else "without"
+    plural = "" if n_patches == 1 else "es"
+    if score is None:
+        change = f"{result.score:.2f} → pending"
+    else:
+        step = f"{score - result.score:+.2f}".replace("-", "−")
+        change = f"<b>{result.score:.2f} → {score:.2f}</b> ({step})"
+    return (
+        f"Score {how} the marked area ({n_patches} patch{plural}): {change}. "
+        "Shows what the model uses, not what caused the disease."
+    )
+
+
+def excluded(result: SlideResult, n_areas: int, score: float | None) -> str:
+    """Say what leaving areas out for good comes to; the original score comes first.
+
+    Parameters
+    ----------
+    result : SlideResult
+        What the model saw of the whole slide.
+    n_areas : int
+        Areas left out.
+    score : float or None
+        Score without them; None while it is worked out.
+
+    Returns
+    -------
+    str
+        Rich text.
+    """
+    left = "pending" if score is None else f"{score:.2f}"
+    areas = "1 area" if n_areas == 1 else f"{n_areas} areas"
+    return (
+        f"Original score {result.score:.2f}; with {areas} excluded <b>{left}</b>. "
+        "Excluded areas are left out of training, too."
+    )
+
+
 def inside(labels: dict[str, int]) -> str:
     """Say how many rings lie in which lesions: ``{"hard": 11, "easy": 2, "none": 7}``."""
     return "Rings inside: " + ", ".join(f"{k} {n}" for k, n in labels.items()) + "."

@@ -14,8 +14,14 @@ from napari_mhim.plugin.widgets.method import MethodView
 from napari_mhim.plugin.widgets.section import Section
 from napari_mhim.plugin.widgets.text import boxed, button, label, title
 from napari_mhim.plugin.widgets.tour import Tour
+from napari_mhim.plugin.widgets.what_if import WhatIf
 
 SECTIONS: tuple[tuple[str, str, Callable[[Desk], QWidget]], ...] = (
+    (
+        "What if",
+        "The score without an area of the slide; areas left out for good.",
+        WhatIf,
+    ),
     (
         "Method view",
         "What training would hide at other ratios, and the score of what is left.",

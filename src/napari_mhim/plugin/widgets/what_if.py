@@ -1,0 +1,264 @@
+"""What if this area were not there: lasso, score without it, and leaving it out for good."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QVBoxLayout, QWidget
+
+from napari_mhim.errors import MhimError
+from napari_mhim.mil.questions import Score
+from napari_mhim.mil.result import SlideResult
+from napari_mhim.plugin import words
+from napari_mhim.plugin.desk import Desk
+from napari_mhim.plugin.marking import Marking, Outlines
+from napari_mhim.plugin.state.whatif import WhatIfState, cells_in
+from napari_mhim.plugin.widgets.text import button, label
+from napari_mhim.slide.regions import (
+    REASONS,
+    Region,
+    SlideIdentity,
+    clipped,
+    read_regions,
+    region,
+    write_regions,
+)
+from napari_mhim.workspace import Workspace
+
+
+class WhatIf(QWidget):  # type: ignore[misc]
+    """Areas of the slide, and the score without them.
+
+    Parameters
+    ----------
+    desk : Desk
+        What the dock works with.
+    """
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__()
+        self._desk = desk
+        self._kept: tuple[Region, ...] = ()  # hints and notes of the same file
+        self.state = WhatIfState()
+        self.marking = Marking(desk.canvas, self._marked)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(4, 0, 0, 0)
+        column.addWidget(label(words.WHAT_IF, small=True))
+        self.refused = label()
+        column.addWidget(self.refused)
+        column.addLayout(self._tools())
+        self.found = label()
+        column.addWidget(self.found)
+        column.addLayout(self._exclude_row())
+        self.original = label()
+        column.addWidget(self.original)
+        self._list = QVBoxLayout()
+        column.addLayout(self._list)
+        self._connect()
+        self._start()
+
+    def release(self) -> None:
+        """Stop listening, and take the layer of marked areas away."""
+        self.marking.release()
+        state = self._desk.state
+        state.events.result.disconnect(self._start)
+        state.events.bundle.disconnect(self._start)
+
+    def exclude(self) -> None:
+        """Leave the marked areas out for good, with the reason chosen."""
+        slide, reason = self._desk.canvas.slide(), self.reason.currentText()
+        if slide is None or not self.state.areas:
+            return
+        fresh = [clipped(area, slide.shape) for area in self.state.areas]
+        kept = [_because(area, reason) for area in fresh if area is not None]
+        if self._write((*self.state.excluded, *kept)):
+            self.marking.clear()
+
+    def take_back(self, number: int) -> None:
+        """Count an area in again that was left out.
+
+        Parameters
+        ----------
+        number : int
+            Which of ``state.excluded``.
+        """
+        left = [one for i, one in enumerate(self.state.excluded) if i != number]
+        self._write(tuple(left))
+
+    def _tools(self) -> QVBoxLayout:
+        column, row = QVBoxLayout(), QHBoxLayout()
+        self.lasso = button(
+            "Draw an area",
+            "Drag round an area of the slide; let go to finish.",
+            self.marking.draw,
+        )
+        self.undo = button("Undo", "Take the last area away again.", self.marking.undo)
+        self.clear = button("Clear", "Take all areas away.", self.marking.clear)
+        for one in (self.lasso, self.undo, self.clear):
+            row.addWidget(one)
+        column.addLayout(row)
+        self.mode = QComboBox()
+        self.mode.addItems(["without the marked area", "with only the marked area"])
+        self.mode.setToolTip("What the model looks at.")
+        column.addWidget(self.mode)
+        return column
+
+    def _exclude_row(self) -> QHBoxLayout:
+        row = QHBoxLayout()
+        self.reason = QComboBox()
+        self.reason.addItems(REASONS)
+        self.reason.setToolTip("Why the area is left out; it is kept with it.")
+        self.leave_out = button(
+            "Exclude",
+            "Leave the marked area out of later predictions and of training; it is kept "
+            "in the workspace with its reason.",
+            self.exclude,
+        )
+        row.addWidget(self.reason, 1)
+        row.addWidget(self.leave_out)
+        return row
+
+    def _connect(self) -> None:
+        self.mode.currentIndexChanged.connect(self._ask)
+        state = self._desk.state
+        state.events.result.connect(self._start, max_args=0)
+        state.events.bundle.connect(self._start, max_args=0)
+        for name in ("areas", "score", "problem", "excluded", "excluding_score"):
+            getattr(self.state.events, name).connect(self._tell, max_args=0)
+        self.state.events.excluded.connect(self._make_list, max_args=0)
+
+    def _start(self) -> None:
+        """Begin anew with the slide there is, and what was left out of it before."""
+        self.state.forget()
+        self.marking.clear()
+        reason = self._desk.talk.why_not()
+        self.refused.setText(reason or "")
+        self.refused.setVisible(reason is not None)
+        for widget in (self.lasso, self.mode):
+            widget.setEnabled(reason is None)
+        if reason is None:
+            self._read()
+        self._tell()
+
+    def _read(self) -> None:
+        slide, path = self._desk.canvas.slide(), self._path()
+        if slide is None or path is None or not path.is_file():
+            return
+        try:
+            read = read_regions(path, SlideIdentity.of(slide))
+        except MhimError as err:
+            self._desk.state.tell(err)
+            return
+        self._kept = tuple(one for one in read.regions if one.kind != "exclude")
+        self.state.excluded = tuple(
+            one for one in read.regions if one.kind == "exclude"
+        )
+        self._ask_excluded()
+
+    def _write(self, excluded: tuple[Region, ...]) -> bool:
+        slide, path = self._desk.canvas.slide(), self._path()
+        if slide is None or path is None:
+            return False
+        try:
+            write_regions(path, (*excluded, *self._kept), SlideIdentity.of(slide))
+        except MhimError as err:
+            self._desk.state.tell(err)
+            return False
+        self.state.excluded = excluded
+        self._ask_excluded()
+        return True
+
+    def _path(self) -> Path | None:
+        slide = self._desk.state.slide
+        if slide is None:
+            return None
+        return Workspace(self._desk.runs.workspace).regions_path(slide.name)
+
+    def _marked(self, outlines: Outlines) -> None:
+        areas = []
+        for outline in outlines:
+            try:
+                areas.append(region(outline))
+            except MhimError as err:
+                self._desk.state.tell(err)
+        self.state.areas = tuple(areas)
+        self._ask()
+
+    def _ask(self) -> None:
+        result = self._desk.state.result
+        if result is None:
+            return
+        self.state.keeps_only = self.mode.currentIndex() == 1
+        question = self.state.question(result.grid)
+        if question is not None:
+            self._desk.talk.ask(question, self._take, self._refuse)
+        self._tell()
+
+    def _ask_excluded(self) -> None:
+        result = self._desk.state.result
+        question = None if result is None else self.state.exclusion(result.grid)
+        if question is not None:
+            self._desk.talk.ask(question, self._take_excluding)
+
+    def _take(self, score: Score) -> None:
+        self.state.score = score
+
+    def _take_excluding(self, score: Score) -> None:
+        self.state.excluding_score = score
+
+    def _refuse(self, error: MhimError) -> None:
+        self.state.problem = str(error)
+
+    def _tell(self) -> None:
+        state, result = self.state, self._desk.state.result
+        has_areas = bool(state.areas) and result is not None
+        for widget in (self.undo, self.clear, self.leave_out, self.reason):
+            widget.setEnabled(has_areas)
+        self.found.setVisible(has_areas)
+        self.original.setVisible(result is not None and bool(state.excluded))
+        if result is None:
+            return
+        if has_areas:
+            n = int(cells_in(state.areas, result.grid).sum())
+            self.found.setText(
+                state.problem
+                or words.what_if(result, _of(state.score, result), n, state.keeps_only)
+            )
+        self.original.setText(
+            words.excluded(
+                result, len(state.excluded), _of(state.excluding_score, result)
+            )
+        )
+
+    def _make_list(self) -> None:
+        while (item := self._list.takeAt(0)) is not None:
+            item.widget().hide()
+            item.widget().deleteLater()
+        result = self._desk.state.result
+        if result is None:
+            return
+        for number, one in enumerate(self.state.excluded):
+            n = int(cells_in((one,), result.grid).sum())
+            self._list.addWidget(self._excluded_row(number, one, n))
+
+    def _excluded_row(self, number: int, one: Region, n: int) -> QWidget:
+        row = QWidget()
+        across = QHBoxLayout(row)
+        across.setContentsMargins(0, 0, 0, 0)
+        plural = "" if n == 1 else "es"
+        across.addWidget(label(f"{one.reason or 'no reason'}: {n} patch{plural}"), 1)
+        across.addWidget(
+            button(
+                "Count in again",
+                "Take this area back into predictions and training.",
+                lambda: self.take_back(number),
+            )
+        )
+        return row
+
+
+def _of(score: Score | None, result: SlideResult) -> float | None:
+    return None if score is None else float(score.probabilities[result.target])
+
+
+def _because(area: Region, reason: str) -> Region:
+    return replace(area, kind="exclude", reason=reason)
