@@ -15,15 +15,12 @@ from pathlib import Path
 import numpy as np
 
 from napari_mhim import pipeline
-from napari_mhim.errors import CohortError
 from napari_mhim.events import Progress
 from napari_mhim.export.curves import write_run
 from napari_mhim.export.evaluation import write_evaluation
 from napari_mhim.export.report import figures_table
-from napari_mhim.mil.bags import Bag, read_bag
 from napari_mhim.mil.bundle import Bundle
-from napari_mhim.mil.bundle_config import BundleConfig
-from napari_mhim.mil.cohort import Cohort, CohortRow
+from napari_mhim.mil.cohort import Cohort
 from napari_mhim.mil.evaluation import held_against
 from napari_mhim.mil.held_out import choose, refuse_known
 from napari_mhim.workspace import Workspace, safe
@@ -47,6 +44,7 @@ def evaluate(
     out: str = "",
     device: str = "auto",
     slide_mpp: float | None = None,
+    features: str = "",
 ) -> Iterator[object]:
     """Judge a model by the slides of a label table.
 
@@ -67,6 +65,8 @@ def evaluate(
         One of ``settings.DEVICES``.
     slide_mpp : float, optional
         Micrometres per pixel for slides that do not say theirs.
+    features : str
+        Folder of features made elsewhere, used in place of slides; "" for none.
 
     Yields
     ------
@@ -90,20 +90,13 @@ def evaluate(
     chosen = choose(Cohort.read(cohort, labels_required=False), config, role)
     predictor = Predictor(opened, device)
     wanted = pipeline.extract_config(config, predictor.device, slide_mpp)
-    pipeline.refuse_unknown(place, chosen.rows, wanted)
-    slides = [row.path for row in chosen.rows if row.path]
-    for event in pipeline.extract_slides(slides, workspace, wanted):
-        if isinstance(event, pipeline.SlideFailed):
-            raise CohortError(
-                f"slide {event.slide!r} cannot be used: {event.reason}; mend it, or take "
-                "it out of the table"
-            )
-        yield event
+    table = Cohort(chosen.rows, config.classes)
+    bags = yield from pipeline.gather(workspace, table, wanted, features)
     scores = []
     for done, (row, known) in enumerate(zip(chosen.rows, chosen.roles, strict=True)):
         yield Progress(f"scores of {config.name}", done, len(chosen.rows), "slides")
-        path = pipeline.features_path(place, row.path or row.slide, wanted)
-        scores.append(predictor.probabilities(_bag(path, row, config, known)))
+        refuse_known(bags[row.slide], config, known)
+        scores.append(predictor.probabilities(bags[row.slide]))
     found = held_against(
         config,
         opened.id,
@@ -117,9 +110,3 @@ def evaluate(
     drawn = write_run(opened.path.parent, folder)
     write_evaluation(found, folder, {"Training": "training.png"} if drawn else {})
     yield EvaluateDone(str(folder), figures_table(found))
-
-
-def _bag(path: Path, row: CohortRow, config: BundleConfig, role: str) -> Bag:
-    bag = read_bag(path, row, config.classes)
-    refuse_known(bag, config, role)
-    return bag

@@ -7,7 +7,7 @@ import typer
 
 from napari_mhim import assessment
 from napari_mhim.cli.app import app
-from napari_mhim.cli.fields import WorkspaceDir, workspace_of
+from napari_mhim.cli.fields import Features, WorkspaceDir, workspace_of
 from napari_mhim.cli.screen import console, escaped, show
 
 
@@ -20,6 +20,7 @@ def evaluate(
         typer.Option(help="test (never seen by the model), val, train or all."),
     ] = "test",
     workspace: WorkspaceDir = None,
+    features: Features = None,
     out: Annotated[Path | None, typer.Option(help="Folder of what is written.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     mpp: Annotated[
@@ -30,7 +31,16 @@ def evaluate(
     place = workspace_of(workspace)
     folder = str(out) if out else ""
     done = show(
-        assessment.evaluate(str(bundle), str(cohort), place, role, folder, device, mpp)
+        assessment.evaluate(
+            str(bundle),
+            str(cohort),
+            place,
+            role,
+            folder,
+            device,
+            mpp,
+            str(features) if features else "",
+        )
     )
     for event in done:
         if isinstance(event, assessment.EvaluateDone):

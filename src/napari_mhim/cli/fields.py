@@ -21,6 +21,10 @@ WorkspaceDir = Annotated[
 Pairs = Annotated[
     list[str] | None, typer.Option(help="name=value, once for each setting.")
 ]
+Features = Annotated[
+    Path | None,
+    typer.Option(help="Folder of features made elsewhere: <slide>.h5, .npy or .pt."),
+]
 FEATURE_OPTIONS = ("encoder", "weights", "mpp", "patch_model_px", "slide_mpp")
 
 

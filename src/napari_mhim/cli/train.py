@@ -11,6 +11,7 @@ from napari_mhim import pipeline, studies
 from napari_mhim.cli.app import app
 from napari_mhim.cli.fields import (
     FEATURE_OPTIONS,
+    Features,
     Pairs,
     WorkspaceDir,
     axes,
@@ -38,10 +39,6 @@ Grid = Annotated[
         help="name=v1,v2: compare these values, in all combinations; recipe.name and "
         "model.name for their options."
     ),
-]
-Features = Annotated[
-    Path | None,
-    typer.Option(help="Folder of features made elsewhere: <slide>.h5, .npy or .pt."),
 ]
 
 
