@@ -91,7 +91,9 @@ def evaluate(
     predictor = Predictor(opened, device)
     wanted = pipeline.extract_config(config, predictor.device, slide_mpp)
     table = Cohort(chosen.rows, config.classes)
-    bags = yield from pipeline.gather(workspace, table, wanted, features)
+    bags = yield from pipeline.gather(
+        workspace, table, wanted, features, leaves_out=False
+    )
     scores = []
     for done, (row, known) in enumerate(zip(chosen.rows, chosen.roles, strict=True)):
         yield Progress(f"scores of {config.name}", done, len(chosen.rows), "slides")

@@ -177,7 +177,12 @@ def train(
 
 
 def gather(
-    workspace: str, table: "Cohort", config: ExtractConfig, features: str = ""
+    workspace: str,
+    table: "Cohort",
+    config: ExtractConfig,
+    features: str = "",
+    *,
+    leaves_out: bool = True,
 ) -> Generator[object, None, dict[str, "Bag"]]:
     """Give a bag for each slide of a table, extracting features that are missing.
 
@@ -185,6 +190,8 @@ def gather(
     ----------
     workspace, table, config, features
         As :func:`train`.
+    leaves_out : bool
+        Whether to go without the areas the user excluded; an evaluation never does.
 
     Yields
     ------
@@ -202,6 +209,7 @@ def gather(
         If a slide has neither a path nor features, or cannot be read.
     """
     from napari_mhim.mil.bags import read_bag
+    from napari_mhim.mil.exclusions import excluded_rows, without
     from napari_mhim.mil.feature_files import read_folder
 
     if features:
@@ -216,7 +224,17 @@ def gather(
     paths = {
         r.slide: features_path(place, r.path or r.slide, config) for r in table.rows
     }
-    return {r.slide: read_bag(paths[r.slide], r, table.classes) for r in table.rows}
+    bags, n_left_out = {}, 0
+    for row in table.rows:
+        bag = read_bag(paths[row.slide], row, table.classes)
+        if leaves_out:
+            rows = excluded_rows(bag, place.regions_path(row.slide))
+            bag, n_left_out = without(bag, rows), n_left_out + bool(rows.any())
+        bags[row.slide] = bag
+    if n_left_out:
+        plural = "" if n_left_out == 1 else "s"
+        yield Note(f"{n_left_out} slide{plural} without the areas you excluded.")
+    return bags
 
 
 def predict_slides(
@@ -332,6 +350,7 @@ def _predict(
     from napari_mhim.features.extract import extract
     from napari_mhim.features.store import FeatureStore
     from napari_mhim.mil.bags import bag_of
+    from napari_mhim.mil.exclusions import excluded_rows, without
 
     bundle = predictor.bundle
     wanted = extract_config(bundle.config, predictor.device, slide_mpp)
@@ -341,6 +360,10 @@ def _predict(
     with FeatureStore.open(store_path) as store:
         bag = replace(bag_of(store), path=slide)
     result = predictor.predict(bag)
+    rows = excluded_rows(bag, place.regions_path(bag.name))
+    if rows.any():
+        rest = predictor.probabilities(without(bag, rows))
+        result = replace(result, excluded=rows, excluding=rest)
     path = place.result_path(bundle.name, Path(slide).stem)
     result.save(path)
     yield PredictDone(slide, str(path))

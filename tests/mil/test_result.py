@@ -111,7 +111,7 @@ def test_a_full_disk_leaves_nothing_and_keeps_the_old(
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("napari_mhim.mil.result._plain", full)
+    monkeypatch.setattr("napari_mhim.mil._result_file._plain", full)
     with pytest.raises(WorkspaceError, match=r"disk of .* is full"):
         make_result(n=5).save(tmp_path / "case.h5")
     assert [path.name for path in tmp_path.iterdir()] == ["case.h5"]

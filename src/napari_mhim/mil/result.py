@@ -1,22 +1,15 @@
 """What a model saw on one slide: computed once, kept in HDF5, read without torch."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_mhim.errors import StoreError
 from napari_mhim.mil.cutoff import Cutoff
 from napari_mhim.slide.tiling import PatchGrid
-from napari_mhim.workspace import writing
-
-_KIND = "napari-mhim slide result"
-_VERSION = 1
 
 Role = Literal["train", "val", "test", "unknown", "not in the cohort"]
 
@@ -75,6 +68,10 @@ class SlideResult:
     """Whether the probabilities went through a stored calibration."""
     role: Role = "unknown"
     """Which role the slide had when the model was trained."""
+    excluded: NDArray[np.bool_] | None = None
+    """True for the patches a reader left out for good, shape (N,); None where none was."""
+    excluding: NDArray[np.float32] | None = None
+    """Student's score of each class without them, shape (C,); None where none was."""
     provenance: Mapping[str, str] = field(default_factory=dict)
     """Package version, encoder id, time, device: names to text."""
 
@@ -109,8 +106,9 @@ class SlideResult:
         WorkspaceError
             If the folder cannot be written or the disk is full.
         """
-        with writing(path) as part, h5py.File(part, "w") as file:
-            _write(file, self)
+        from napari_mhim.mil._result_file import write
+
+        write(path, self)
 
     @classmethod
     def load(cls, path: Path) -> "SlideResult":
@@ -131,20 +129,9 @@ class SlideResult:
         StoreError
             If the file is missing, damaged, of another kind, or from a newer version.
         """
-        if not Path(path).is_file():
-            raise StoreError(f"no result at {str(path)!r}; run the model on the slide")
-        try:
-            with h5py.File(path, "r") as file:
-                _check_kind(file, path)
-                result = _read(file)
-        except StoreError:
-            raise
-        except (OSError, KeyError, ValueError, TypeError, RuntimeError) as err:
-            raise StoreError(
-                f"result file {str(path)!r} is damaged ({err}); run the model again"
-            ) from err
-        _check_shapes(result, path)
-        return result
+        from napari_mhim.mil._result_file import read
+
+        return read(path)
 
 
 @dataclass(frozen=True, eq=False)
@@ -271,120 +258,3 @@ def _reason(
         f"the student weighs it {student} of {len(result)}; "
         f"evidence for {result.classes[chosen]} {evidence:+.2f}."
     )
-
-
-_ARRAYS = (
-    "probabilities",
-    "remaining",
-    "attention",
-    "evidence",
-    "evidence_limits",
-    "student_scores",
-    "teacher_scores",
-    "mask",
-)
-_TEXTS = (
-    "slide",
-    "path",
-    "fingerprint",
-    "bundle",
-    "bundle_id",
-    "evidence_kind",
-    "score_source",
-    "role",
-)
-
-
-def _write(file: h5py.File, result: SlideResult) -> None:
-    file.attrs["kind"] = _KIND
-    file.attrs["version"] = _VERSION
-    for name in _TEXTS:
-        file.attrs[name] = getattr(result, name)
-    file.attrs["plain"] = json.dumps(_plain(result))
-    for name in _ARRAYS:
-        file.create_dataset(name, data=getattr(result, name))
-    grid = file.create_group("grid")
-    for name in ("origin", "stride_px", "patch_px", "cells"):
-        grid.create_dataset(name, data=getattr(result.grid, name))
-    grid.attrs["shape"] = result.grid.shape
-    grid.attrs["mpp"] = result.grid.mpp
-    grid.attrs["patch_model_px"] = result.grid.patch_model_px
-
-
-def _plain(result: SlideResult) -> dict[str, Any]:
-    cutoff = result.cutoff
-    return {
-        "slide_shape": list(result.slide_shape),
-        "slide_mpp": None if result.slide_mpp is None else list(result.slide_mpp),
-        "classes": list(result.classes),
-        "branches": list(result.branches),
-        "target": result.target,
-        "mask_ratio_high": result.mask_ratio_high,
-        "calibrated": result.calibrated,
-        "cutoff": None if cutoff is None else [cutoff.value, cutoff.n, cutoff.where],
-        "provenance": dict(result.provenance),
-    }
-
-
-def _read(file: h5py.File) -> SlideResult:
-    plain = json.loads(file.attrs["plain"])
-    mpp = plain["slide_mpp"]
-    return SlideResult(
-        **{name: str(file.attrs[name]) for name in _TEXTS},  # type: ignore[arg-type]
-        **{name: file[name][()] for name in _ARRAYS},
-        slide_shape=(plain["slide_shape"][0], plain["slide_shape"][1]),
-        slide_mpp=None if mpp is None else (mpp[0], mpp[1]),
-        grid=_read_grid(file["grid"]),
-        classes=tuple(plain["classes"]),
-        branches=tuple(plain["branches"]),
-        target=plain["target"],
-        mask_ratio_high=plain["mask_ratio_high"],
-        calibrated=plain["calibrated"],
-        cutoff=None if plain["cutoff"] is None else Cutoff(*plain["cutoff"]),
-        provenance=plain["provenance"],
-    )
-
-
-def _read_grid(group: h5py.Group) -> PatchGrid:
-    rows, columns = (int(value) for value in group.attrs["shape"])
-    return PatchGrid(
-        origin=group["origin"][()],
-        stride_px=group["stride_px"][()],
-        patch_px=group["patch_px"][()],
-        shape=(rows, columns),
-        cells=group["cells"][()],
-        mpp=float(group.attrs["mpp"]),
-        patch_model_px=int(group.attrs["patch_model_px"]),
-    )
-
-
-def _check_kind(file: h5py.File, path: Path) -> None:
-    if file.attrs.get("kind") != _KIND:
-        raise StoreError(
-            f"{str(path)!r} is no result of this program; choose a file in results/"
-        )
-    if (version := int(file.attrs["version"])) > _VERSION:
-        raise StoreError(
-            f"result file {str(path)!r} is of version {version}, this program reads up "
-            f"to {_VERSION}; update napari-mhim"
-        )
-
-
-def _check_shapes(result: SlideResult, path: Path) -> None:
-    n, c, k = len(result.grid), len(result.classes), len(result.branches)
-    wanted = {
-        "probabilities": (c,),
-        "remaining": (c,),
-        "attention": (k, n),
-        "evidence": (n, c),
-        "evidence_limits": (c,),
-        "student_scores": (n,),
-        "teacher_scores": (n,),
-        "mask": (n,),
-    }
-    for name, shape in wanted.items():
-        if (found := getattr(result, name).shape) != shape:
-            raise StoreError(
-                f"result file {str(path)!r} is damaged: {name} is {found}, "
-                f"not {shape}; run the model again"
-            )

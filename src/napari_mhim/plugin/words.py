@@ -124,7 +124,13 @@ def score_line(result: SlideResult) -> str:
     name = escape(result.classes[result.target])
     start = f"<b>{_capital(name)}</b>: score {result.score:.2f}"
     calibrated = "Calibrated." if result.calibrated else "Not calibrated."
-    return f"{start}{_cutoff(result, name)} {ROLES[result.role]} {calibrated}"
+    line = f"{start}{_cutoff(result, name)} {ROLES[result.role]} {calibrated}"
+    if result.excluding is None or result.excluded is None:
+        return line
+    return (
+        f"{line} Without the {int(result.excluded.sum())} patches in excluded areas: "
+        f"{result.excluding[result.target]:.2f}."
+    )
 
 
 def other_scores(result: SlideResult) -> str:
