@@ -1,27 +1,16 @@
 import json
-from pathlib import Path
 
-import numpy as np
 import pytest
 
-from napari_mhim.errors import ConfigError
+from napari_mhim.errors import ConfigError, FeatureMismatchError
 from napari_mhim.export.folder import summary, write_folder
 from napari_mhim.mil.result import SlideResult
-from napari_mhim.slide.write import write_pyramid
 
 
-@pytest.fixture
-def slide(tmp_path: Path) -> Path:
-    path = tmp_path / "case-01.tif"
-    pixels = np.full((1040, 1800, 3), 230, np.uint8)
-    write_pyramid(path, pixels, mpp=(0.5, 0.25))
-    return path
-
-
-def test_the_folder_holds_scores_patches_and_a_picture(result, slide, tmp_path):
-    stored = tmp_path / "result.h5"
-    result.save(stored)
-    out = write_folder(str(stored), str(slide), tmp_path / "out")
+def test_the_folder_holds_scores_patches_and_a_picture(
+    result_path, slide_path, tmp_path
+):
+    out = write_folder(str(result_path), str(slide_path), tmp_path / "out")
     assert {p.name for p in out.iterdir()} == {
         "prediction.json",
         "patches.csv",
@@ -32,13 +21,19 @@ def test_the_folder_holds_scores_patches_and_a_picture(result, slide, tmp_path):
     assert found["above_cutoff"] is True
 
 
-def test_another_table_is_refused_before_anything_is_written(result, slide, tmp_path):
-    stored = tmp_path / "result.h5"
-    result.save(stored)
+def test_another_table_is_refused_before_anything_is_written(
+    result_path, slide_path, tmp_path
+):
     with pytest.raises(ConfigError, match="csv or parquet"):
-        write_folder(str(stored), str(slide), tmp_path / "out", "xls")
+        write_folder(str(result_path), str(slide_path), tmp_path / "out", "xls")
     assert not (tmp_path / "out").exists()
 
 
 def test_the_summary_says_research_use_only(result: SlideResult) -> None:
     assert summary(result)["notice"] == "Research use only. Not for diagnosis."
+
+
+def test_a_result_of_another_slide_is_refused(result_path, sample, tmp_path) -> None:
+    with pytest.raises(FeatureMismatchError, match=r"'case-01'.*'both\.tiff'"):
+        write_folder(str(result_path), str(sample / "both.tiff"), tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -9,7 +9,7 @@ from napari_mhim.cli.app import app
 from napari_mhim.cli.fields import takes
 from napari_mhim.cli.screen import show
 from napari_mhim.export.exporting import export as export_as
-from napari_mhim.export.exporting import kinds
+from napari_mhim.export.exporting import kind_names
 from napari_mhim.export.options import ExportOptions
 
 
@@ -20,7 +20,8 @@ def export(
     result: Annotated[Path, typer.Argument(help="Result file of the slide.")],
     slide: Annotated[Path, typer.Option(help="The slide it is of.")],
     names: Annotated[
-        str, typer.Option("--as", help=f"Kinds, with commas: {', '.join(kinds())}.")
+        str,
+        typer.Option("--as", help=f"Kinds, with commas: {', '.join(kind_names())}."),
     ],
     out: Annotated[Path, typer.Option(help="Folder of what is written.")],
 ) -> None:

@@ -8,7 +8,7 @@ _PUBLIC = {
     "ExportOptions": "napari_mhim.export.options",
     "command_line": "napari_mhim.export.command",
     "export": "napari_mhim.export.exporting",
-    "kinds": "napari_mhim.export.exporting",
+    "kind_names": "napari_mhim.export.exporting",
     "write": "napari_mhim.export.exporting",
     "write_folder": "napari_mhim.export.folder",
     "write_patches": "napari_mhim.export.tables",

@@ -57,6 +57,8 @@ def hard_crops(source: Source) -> list[Crop]:
     ):
         centre = result.grid.corners[row] + sides / 2
         pixels = cut(source.slide, centre, sides * AROUND, CROP_PX)
+        if source.excluded is not None and source.excluded[row]:
+            reason += " It lies in an excluded area."
         found.append(Crop(number, address(_framed(pixels)), reason))
     return found
 

@@ -34,7 +34,7 @@ _HALO = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 2.0}
 
 @contextmanager
 def figure(source: Source) -> Iterator["Figure"]:
-    """Draw a slide with what the options put over it.
+    """Draw a slide with what the options put over it, without a caption.
 
     Parameters
     ----------
@@ -60,12 +60,7 @@ def figure(source: Source) -> Iterator["Figure"]:
             layout="constrained",
         )
         FigureCanvasAgg(found)
-        axes = found.add_subplot()
-        draw_slide(axes, source)
-        _title(axes, source)
-        drawn = overlay(source)
-        about = f"{drawn.title}. {drawn.about}\n" if drawn else ""
-        found.supxlabel(f"{about}{words.banner(source.result)}", fontsize=8)
+        draw_slide(found.add_subplot(), source)
         yield found
 
 
@@ -91,8 +86,17 @@ def draw_slide(axes: "Axes", source: Source) -> None:
     axes.spines[:].set_color("0.7")
 
 
-def _title(axes: "Axes", source: Source) -> None:
-    result = source.result
+def caption(drawn: "Figure", source: Source) -> None:
+    """Write the score above a figure, and how to read it and whose it is below.
+
+    Parameters
+    ----------
+    drawn : Figure
+        Of :func:`figure`.
+    source : Source
+        What is exported.
+    """
+    result, axes = source.result, drawn.axes[0]
     name = result.classes[result.target]
     role = words.ROLES[result.role].partition(":")[0].rstrip(".").lower()
     side = words.side(result, result.score)
@@ -102,6 +106,9 @@ def _title(axes: "Axes", source: Source) -> None:
     if result.cutoff is not None and result.score < result.cutoff.value:
         lines += f" {words.below(name)}"
     axes.text(*(0, 1.01, lines), transform=axes.transAxes, fontsize=7.5, color="0.25")
+    shown = overlay(source)
+    about = f"{shown.title}. {shown.about}\n" if shown else ""
+    drawn.supxlabel(f"{about}{words.banner(result)}", fontsize=8)
 
 
 def _draw_overlay(axes: "Axes", drawn: Overlay, grid: PatchGrid) -> None:
@@ -150,7 +157,7 @@ def _draw_regions(axes: "Axes", source: Source) -> None:
                 fill=False,
                 linestyle="--" if is_out else "-",
                 hatch="////" if is_out else None,
-                edgecolor="0.25",
+                edgecolor=(0.2, 0.2, 0.2, 0.8),
                 linewidth=1.2,
             )
         )

@@ -35,7 +35,7 @@ class ExportDone:
         return f"written: {self.path}"
 
 
-def kinds() -> tuple[str, ...]:
+def kind_names() -> tuple[str, ...]:
     """List what a result can leave as, by name."""
     return tuple(_parts.names(KINDS))
 
@@ -53,7 +53,7 @@ def write(
     Parameters
     ----------
     kind : str
-        One of :func:`kinds`.
+        One of :func:`kind_names`.
     result : SlideResult or path
         What the model saw, or its file.
     slide : Slide or path
@@ -107,7 +107,7 @@ def export(
     folder : str
         Where to write; made if missing.
     names : sequence of str
-        Some of :func:`kinds`.
+        Some of :func:`kind_names`.
     options : ExportOptions, optional
         How they leave.
 
@@ -122,7 +122,7 @@ def export(
         As :func:`write`; files finished before stay.
     """
     if not names:
-        raise ConfigError(f"nothing to export; there are: {', '.join(kinds())}")
+        raise ConfigError(f"nothing to export; there are: {', '.join(kind_names())}")
     for name in names:
         _parts.load(KINDS, name)
     with open_source(result, slide, options or ExportOptions()) as source:

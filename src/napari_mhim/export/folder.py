@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from napari_mhim.errors import ConfigError
-from napari_mhim.export.heatmap import write_heatmap
+from napari_mhim.export.kinds import picture
+from napari_mhim.export.options import ExportOptions
+from napari_mhim.export.source import open_source
 from napari_mhim.export.tables import NOTICE, SUFFIXES, write_patches
 from napari_mhim.mil.result import SlideResult, hard_instances
-from napari_mhim.slide import open_slide
 from napari_mhim.workspace import writing
 
 
@@ -39,16 +40,17 @@ def write_folder(
         If ``table`` is neither.
     StoreError, SlideError
         If the result or the slide cannot be read.
+    FeatureMismatchError
+        If the result is of another slide.
     WorkspaceError
         If the folder cannot be written or the disk is full.
     """
     if f".{table}" not in SUFFIXES:
         raise ConfigError(f"table must be csv or parquet, got {table!r}")
-    result = SlideResult.load(Path(result_path))
-    with open_slide(slide) as opened:
-        thumbnail = opened.thumbnail()
-    write_patches(result, folder / f"patches.{table}")
-    write_heatmap(result, thumbnail, folder / "heatmap.png")
+    with open_source(result_path, slide, ExportOptions()) as source:
+        result = source.result
+        write_patches(result, folder / f"patches.{table}")
+        list(picture.write(source, folder / "heatmap.png"))
     # last: a folder with a prediction in it is complete
     with writing(folder / "prediction.json") as part:
         part.write_text(json.dumps(summary(result), indent=2) + "\n", encoding="utf-8")

@@ -60,6 +60,8 @@ def hidden(result: SlideResult) -> str:
     )
     if result.score_source != "teacher":
         text += " This model has no teacher: its own scores stand in."
+    if found := result.provenance.get("easy share", ""):
+        text += f" The share was found in training: {found}."
     return text
 
 

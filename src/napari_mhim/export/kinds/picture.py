@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from napari_mhim.events import Progress
-from napari_mhim.export.drawing import figure
+from napari_mhim.export.drawing import caption, figure
 from napari_mhim.export.source import Source
 from napari_mhim.workspace import writing
 
@@ -16,6 +16,7 @@ DPI = 130
 def write(source: Source, path: Path) -> Iterator[Progress]:
     """Write the picture; yields once."""
     with figure(source) as drawn, writing(path) as part:
+        caption(drawn, source)
         # no more metadata than the program's name
         drawn.savefig(part, format="png", dpi=DPI, metadata={"Software": "napari-mhim"})
     yield Progress(f"picture of {source.result.slide}", 1, 1, "files")

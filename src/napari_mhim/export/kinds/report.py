@@ -59,7 +59,6 @@ def page(source: Source) -> dict[str, Any]:
         Texts, pictures as ``data:`` addresses, and rows of tables.
     """
     result = source.result
-    drawn = overlay(source)
     return {
         "words": words,
         "notice": words.NOTICE,
@@ -74,9 +73,7 @@ def page(source: Source) -> dict[str, Any]:
         "crops_line": _crops_line(source),
         "no_rings": words.no_rings(source.class_name),
         "regions": [_region(source, one) for one in source.regions],
-        "overlay_line": f"{drawn.title}: {drawn.about} {words.capital(drawn.scale)}."
-        if drawn
-        else "No overlay is shown.",
+        "overlay_line": _overlay_line(source),
         "sum_line": f"Evidence of all patches: {words.sum_kind(result)}",
         "hidden_line": f"Hidden by teacher: {words.hidden(result)}",
         "facts": list(_facts(source)),
@@ -88,7 +85,7 @@ def _picture(source: Source) -> NDArray[np.uint8]:
 
     buffer = io.BytesIO()
     with figure(source) as drawn:
-        drawn.savefig(buffer, format="png", dpi=_DPI)
+        drawn.savefig(buffer, format="png", dpi=_DPI, bbox_inches="tight")
     return np.array(Image.open(buffer).convert("RGB"))
 
 
@@ -117,7 +114,8 @@ def _without(source: Source) -> str:
         return ""
     n = sum(one.kind == "exclude" for one in source.regions)
     out = int(source.excluded.sum())
-    areas = f"{n} marked area{'' if n == 1 else 's'} ({out} of {len(result)} patches)"
+    areas = "marked area" if n == 1 else f"{n} marked areas"
+    areas += f" ({out} of {len(result)} patches)"
     if source.without is None:
         why = (
             "no patch is left"
@@ -143,6 +141,15 @@ def _crops_line(source: Source) -> str:
         f"The square is the patch, {wide} wide; the picture shows {AROUND:g} times as "
         "much. Numbers as in the picture above."
     )
+
+
+def _overlay_line(source: Source) -> str:
+    if (drawn := overlay(source)) is None:
+        return "No overlay is shown."
+    text = f"{drawn.title}. {drawn.about}"
+    if source.excluded is not None:
+        text += " Patches in excluded areas are not coloured."
+    return text
 
 
 def _region(source: Source, one: Region) -> dict[str, str]:
@@ -176,7 +183,10 @@ def _facts(source: Source) -> Iterator[tuple[str, str]]:
     encoder = made.get("encoder", "not stated")
     yield "Encoder", encoder
     licence = model.encoder_licence if model is not None else ""
-    yield "Licence of the encoder", licence or "not stated; ask before sharing"
+    yield (
+        "Licence of the encoder",
+        licence or "not stated; ask before sharing the model",
+    )
     yield (
         "Patches",
         f"{len(result)}, {grid.patch_model_px} px at {grid.mpp:g} µm per px",
