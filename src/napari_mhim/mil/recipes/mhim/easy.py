@@ -15,8 +15,9 @@ A teacher knows its training slides by heart, so what it rests on there need not
 it rests on elsewhere. The ratio is therefore held against validation slides: those that
 speak by the same rule should lose their easy part to it as often as training slides do.
 On ten to thirty slides only a coarse difference can be told from chance, and the sentence
-that is kept says on how many it rests. Where they lose it clearly less often, the ratio is
-found again on both, for a ratio too small costs more than one too large.
+that is kept says on how many it rests. Where they lose it clearly less often, the ratio stays
+and the sentence names what both together would give: on phantom cohorts a ratio too large
+cost as much as one too small, so widening it unasked is not supported.
 """
 
 import math
@@ -77,8 +78,6 @@ class EasyShare:
 class Confirmation:
     """What validation slides say of an easy share."""
 
-    ratio: float
-    """Share to hide as easy, widened where they did not confirm it."""
     verdict: Literal["confirmed", "not confirmed", "cannot be told"]
     """What came out."""
     reason: str
@@ -150,7 +149,7 @@ def confirm(
         The model it was found with; in eval mode while this runs.
     bags : iterable of (x, label)
         Validation bags, shape (N, in_dim), and their class; read once, one at a time.
-        Never test slides: the ratio may follow from these.
+        Never test slides: a ratio may be set by what these say.
     score_kind : {"own", "class", "attention"}
         What of the teacher's output says how salient an instance is.
 
@@ -177,20 +176,18 @@ def confirm(
     )
     if _at_least(len(speaking), len(speaking), missed) >= RARE:
         # even if all were missed it could be chance
-        return Confirmation(found.ratio, "cannot be told", counts)
+        return Confirmation("cannot be told", counts)
     if _at_least(len(speaking) - covered, len(speaking), missed) >= RARE:
-        return Confirmation(found.ratio, "confirmed", counts)
-    wider = max(found.ratio, _ratio_over((*found.falls, *speaking)))
-    widened = f"; widened to {wider:.1%}, found on both"
-    if wider == found.ratio:
-        widened = f"; kept, since {MOST:.0%} is the most"
-    return Confirmation(wider, "not confirmed", counts + widened)
+        return Confirmation("confirmed", counts)
+    both = _ratio_over((*found.falls, *speaking))
+    advice = f"; kept: both together would give mask_ratio_high={both:g}"
+    return Confirmation("not confirmed", counts + advice)
 
 
 def _without_a_voice(found: EasyShare, n: int) -> Confirmation:
     """Judge a share on which no validation slide, or no training slide, has a say."""
     if not n:
-        return Confirmation(found.ratio, "cannot be told", "no validation slides")
+        return Confirmation("cannot be told", "no validation slides")
     trained = len(found.falls)
     counts = (
         f"none of {n} validation slides rests on few patches, {trained} of {found.n} "
@@ -201,7 +198,7 @@ def _without_a_voice(found: EasyShare, n: int) -> Confirmation:
     verdict: Literal["not confirmed", "cannot be told"] = (
         "cannot be told" if chance >= RARE else "not confirmed"
     )
-    return Confirmation(found.ratio, verdict, counts)
+    return Confirmation(verdict, counts)
 
 
 def _at_least(count: int, n: int, chance: float) -> float:

@@ -76,10 +76,9 @@ class Mhim(Recipe):
             return ""
         assert self.teacher is not None  # what found it
         said = confirm(self._easy, self.teacher, bags, self.score_kind)
-        self._high = said.ratio
         self._confirmed = f"{said.verdict} on validation: {said.reason}"
         return (
-            f"Hidden as easy: {said.ratio:.1%} of each slide, for {self._found}. "
+            f"Hidden as easy: {self._easy.ratio:.1%} of each slide, for {self._found}. "
             f"{self._confirmed.capitalize()}."
         )
 
