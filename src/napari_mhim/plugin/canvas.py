@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from napari_mhim.mil.result import SlideResult
 from napari_mhim.phantom.truth import PhantomTruth
 from napari_mhim.plugin import overlays
+from napari_mhim.plugin.flying import fly
 from napari_mhim.plugin.open_slides import close_with_layers, slide_of, what
 from napari_mhim.plugin.overlays import (
     ATTENTION,
@@ -32,7 +33,6 @@ from napari_mhim.slide import Slide, open_slide
 
 PARTS = (SLIDE, EVIDENCE, ATTENTION, HIDDEN, TRUTH, HARD)
 """Our layers, bottom to top."""
-_RING_WINDOW_PATCHES = 9  # patches across the view when a ring is flown to
 
 
 class Canvas:
@@ -220,12 +220,7 @@ class Canvas:
         if hard is None or shown is None or not len(hard.data):
             return
         number %= len(hard.data)
-        centre = hard.data_to_world(hard.data[number])
-        camera = self.viewer.scene.camera
-        camera.center = (0.0, float(centre[-2]), float(centre[-1]))
-        patch = float((shown.grid.patch_px * hard.scale[-2:]).max())
-        canvas_px = min(self.viewer.canvas.size)
-        camera.zoom = max(canvas_px, 100) / (_RING_WINDOW_PATCHES * patch)
+        fly(self.viewer, hard, hard.data[number], shown.grid.patch_px)
         self.state.ring = number
         colours = [RING_COLOUR] * len(hard.data)
         colours[number] = RING_IN_VIEW_COLOUR

@@ -59,6 +59,7 @@ SHORT_ROLES = {
 KEYS = (
     ("N", "next patch (ring)"),
     ("Shift+N", "previous patch (ring)"),
+    ("Alt+→ / ←", "next / previous patch of the gallery"),
     ("Alt+H", "hold: overlays off"),
 )
 """What the dock binds in the viewer."""

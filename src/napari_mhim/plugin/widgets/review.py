@@ -9,6 +9,7 @@ from napari_mhim.plugin import words
 from napari_mhim.plugin.canvas import PARTS
 from napari_mhim.plugin.desk import Desk
 from napari_mhim.plugin.overlays import ATTENTION, EVIDENCE, HARD, HIDDEN, SLIDE, TRUTH
+from napari_mhim.plugin.widgets.gallery import Patches
 from napari_mhim.plugin.widgets.legend import LayerRow
 from napari_mhim.plugin.widgets.method import MethodView
 from napari_mhim.plugin.widgets.section import Section
@@ -17,6 +18,11 @@ from napari_mhim.plugin.widgets.tour import Tour
 from napari_mhim.plugin.widgets.what_if import WhatIf
 
 SECTIONS: tuple[tuple[str, str, Callable[[Desk], QWidget]], ...] = (
+    (
+        "Patches",
+        "Pictures of the patches, and what the model made of each.",
+        Patches,
+    ),
     (
         "What if",
         "The score without an area of the slide; areas left out for good.",

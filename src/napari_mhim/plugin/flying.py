@@ -1,0 +1,50 @@
+"""Where one looks: close by at a place, or a little aside so that it is in view."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_WINDOW_PATCHES = 9  # patches across the view when one is flown to
+
+
+def fly(
+    viewer: Any, layer: Any, at: NDArray[np.float64], patch_px: NDArray[np.float64]
+) -> None:
+    """Show a place close by.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer or ViewerModel
+        The viewer.
+    layer : napari layer
+        In whose data the place is given.
+    at : ndarray, shape (2,)
+        (y, x) in the layer's data.
+    patch_px : ndarray, shape (2,)
+        Height and width of a patch in the layer's data: how close to go.
+    """
+    centre = layer.data_to_world(at)
+    camera = viewer.scene.camera
+    camera.center = (0.0, float(centre[-2]), float(centre[-1]))
+    patch = float((patch_px * np.asarray(layer.scale[-2:])).max())
+    camera.zoom = max(min(viewer.canvas.size), 100) / (_WINDOW_PATCHES * patch)
+
+
+def bring_into_view(viewer: Any, layer: Any, at: NDArray[np.float64]) -> None:
+    """Move the view to a place without zooming, if it lies outside.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer or ViewerModel
+        The viewer.
+    layer : napari layer
+        In whose data the place is given.
+    at : ndarray, shape (2,)
+        (y, x) in the layer's data.
+    """
+    world = np.array(layer.data_to_world(at)[-2:])
+    camera = viewer.scene.camera
+    half = np.array(viewer.canvas.size) / camera.zoom / 2
+    if (np.abs(world - camera.center[-2:]) > half).any():
+        camera.center = (0.0, float(world[0]), float(world[1]))
