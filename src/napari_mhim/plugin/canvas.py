@@ -64,6 +64,7 @@ class Canvas:
         viewer.layers.events.inserted.connect(self._on_inserted)
         viewer.layers.events.removed.connect(self._on_removed)
         state.events.shows_baseline.connect(self._swap)
+        state.events.measure.connect(self._measure, max_args=0)
         self.adopt()
 
     def release(self) -> None:
@@ -71,6 +72,7 @@ class Canvas:
         self.viewer.layers.events.inserted.disconnect(self._on_inserted)
         self.viewer.layers.events.removed.disconnect(self._on_removed)
         self.state.events.shows_baseline.disconnect(self._swap)
+        self.state.events.measure.disconnect(self._measure)
 
     def layers(self) -> dict[str, Layer]:
         """Give our layers by part; of two alike the upper one."""
@@ -304,7 +306,23 @@ class Canvas:
             else:
                 layer.scale, layer.translate = kwargs["scale"], kwargs["translate"]
             layer.metadata[OURS]["result"] = shown
+        self._measure()
         state.ring = -1
+
+    def _measure(self) -> None:
+        """Draw the measure that was chosen into the attention layer."""
+        layer, shown = self.layers().get(ATTENTION), self.state.shown
+        if layer is None or shown is None:
+            return
+        data, kwargs, _ = overlays.attention_layer(
+            shown, self.state.mpp, self.state.measured
+        )
+        layer.data = data
+        if layer.name != kwargs["name"]:
+            # the colours a reader chose stay while the measure does
+            layer.name, layer.colormap = kwargs["name"], kwargs["colormap"]
+            layer.contrast_limits_range = kwargs["contrast_limits"]
+            layer.contrast_limits = kwargs["contrast_limits"]
 
     def _on_inserted(self, event: Any) -> None:
         if not self._is_adding and what(event.value).get("part") in PARTS:

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from napari_mhim.mil.questions import HIGH, LOW, RANDOM
 from napari_mhim.mil.result import SlideResult, hard_instances
 from napari_mhim.phantom.truth import PhantomTruth
+from napari_mhim.plugin.measures import FIRST, MEASURES, Measure
 from napari_mhim.plugin.outlines import closed, dashes
 from napari_mhim.plugin.palette import (
-    ATTENTION_MAP,
     EVIDENCE_MAP,
     HIDDEN_MAP,
     MARKED_COLOUR,
@@ -142,8 +142,12 @@ def evidence_layer(
     )
 
 
-def attention_layer(result: SlideResult, mpp: tuple[float, float] | None) -> LayerTuple:
-    """Give the map of each patch's weight, as a multiple of the mean weight.
+def attention_layer(
+    result: SlideResult,
+    mpp: tuple[float, float] | None,
+    measure: Measure = MEASURES[FIRST],
+) -> LayerTuple:
+    """Give the map of one measure of the patches: attention, unless told otherwise.
 
     Parameters
     ----------
@@ -151,23 +155,23 @@ def attention_layer(result: SlideResult, mpp: tuple[float, float] | None) -> Lay
         What the model saw; branches are averaged.
     mpp : tuple of float or None
         (y, x) micrometres per level-0 pixel.
+    measure : Measure
+        What is shown; attention is a multiple of the mean weight.
 
     Returns
     -------
     LayerTuple
         Image (rows, cols), float32, NaN outside the tissue; off at first.
     """
-    values = result.attention.mean(axis=0) * len(result)  # (N,)
-    # at least twice the mean: a model that weighs all alike must not look excited
-    limit = max(2.0, float(np.percentile(values, 99.5)))
+    values = measure.values(result)  # (N,)
     return _grid_image(
         result,
         values,
         mpp,
         ATTENTION,
-        name="Attention",
-        colormap=ATTENTION_MAP.as_napari(),
-        contrast_limits=(0.0, limit),
+        name=measure.name,
+        colormap=measure.colours.as_napari(),
+        contrast_limits=measure.limits(values),
         opacity=0.6,
         visible=False,
     )

@@ -10,6 +10,7 @@ from napari_mhim.mil.bundle import Bundle
 from napari_mhim.mil.result import HardInstances, SlideResult, hard_instances
 from napari_mhim.phantom.truth import PhantomTruth
 from napari_mhim.plugin import words
+from napari_mhim.plugin.measures import FIRST, MEASURES, Measure
 from napari_mhim.plugin.overlays import MAX_RINGS
 from napari_mhim.plugin.state.progress import JobProgress, number
 from napari_mhim.slide import GridConfig, Slide
@@ -73,6 +74,8 @@ class DeskState:
     """Where the slide's features are, "" where the workspace must be looked through."""
     shows_baseline: bool = False
     """Whether the layers show the baseline."""
+    measure: str = FIRST
+    """Which of ``MEASURES`` the attention layer shows."""
     ring: int = -1
     """Number of the ring in view, from 0; -1 before the first."""
     problem: str = ""
@@ -95,6 +98,7 @@ class DeskState:
         """Let go of result, baseline, truth and features."""
         self.result = self.baseline = None
         self.truth, self.features_path = None, ""
+        self.measure = FIRST
         self.shows_baseline, self.ring = False, -1
 
     @property
@@ -108,6 +112,11 @@ class DeskState:
     def shown(self) -> SlideResult | None:
         """Give the result that the layers show: the model's or the baseline's."""
         return self.baseline if self.shows_baseline else self.result
+
+    @property
+    def measured(self) -> Measure:
+        """Give what the attention layer shows."""
+        return MEASURES[self.measure]
 
     def rings(self) -> HardInstances | None:
         """Give the ringed patches of the result that is shown, None without a result."""

@@ -29,6 +29,19 @@ class ColourBar(QWidget):  # type: ignore[misc]
         ):
             emitter.connect(self._changed)
 
+    def say(self, ends: tuple[str, str], unit: str) -> None:
+        """Change what stands below the bar.
+
+        Parameters
+        ----------
+        ends : tuple of str
+            What the lower and the upper end mean.
+        unit : str
+            Below the middle.
+        """
+        self._ends, self._unit = ends, unit
+        self.update()
+
     def release(self) -> None:
         """Stop listening to the layer."""
         for emitter in (
@@ -133,6 +146,7 @@ class LayerRow(QWidget):  # type: ignore[misc]
             inner.addWidget(widget)
         self.meaning = label(meaning, small=True)
         inner.addWidget(self.meaning)
+        self.inner = inner
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(1)
@@ -154,7 +168,8 @@ class LayerRow(QWidget):  # type: ignore[misc]
         if self.part == EVIDENCE:
             return [self._bar(("← against", "for →"), "push on the score")]
         if self.part == ATTENTION:
-            return [self._bar(("none", "most"), "× the mean weight")]
+            self.attention_bar = self._bar(("", ""), "")
+            return [self.attention_bar]
         if self.part == TRUTH:
             return [Sample("solid", "easy lesion"), Sample("dashed", "hard lesion")]
         if self.part == HARD:

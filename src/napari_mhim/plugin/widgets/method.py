@@ -140,7 +140,9 @@ class MethodView(QWidget):  # type: ignore[misc]
             self.found.setText("")
             return
         score = self.state.score
-        left = "pending" if score is None else f"{score.probabilities[result.target]:.2f}"
+        left = (
+            "pending" if score is None else f"{score.probabilities[result.target]:.2f}"
+        )
         self.found.setText(
             f"{self.state.summary()} Score of what is left: <b>{left}</b> "
             f"(whole slide {result.score:.2f})."

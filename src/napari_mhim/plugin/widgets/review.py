@@ -11,6 +11,7 @@ from napari_mhim.plugin.desk import Desk
 from napari_mhim.plugin.overlays import ATTENTION, EVIDENCE, HARD, HIDDEN, SLIDE, TRUTH
 from napari_mhim.plugin.widgets.gallery import Patches
 from napari_mhim.plugin.widgets.legend import LayerRow
+from napari_mhim.plugin.widgets.measure import MeasureRow
 from napari_mhim.plugin.widgets.method import MethodView
 from napari_mhim.plugin.widgets.section import Section
 from napari_mhim.plugin.widgets.text import boxed, button, label, title
@@ -163,7 +164,11 @@ class ReviewTab(QWidget):  # type: ignore[misc]
         self._rows_show = now
         self._clear_rows()
         for part in wanted:
-            row = LayerRow(part, found[part], self._meaning(part))
+            row = (
+                MeasureRow(found[part], self._state)
+                if part == ATTENTION
+                else LayerRow(part, found[part], self._meaning(part))
+            )
             self.rows[part] = row
             self._rows_column.addWidget(row)
 
@@ -182,8 +187,6 @@ class ReviewTab(QWidget):  # type: ignore[misc]
             return words.HARD
         if part == TRUTH:
             return words.TRUTH
-        if part == ATTENTION:
-            return words.ATTENTION
         if shown is None:
             return ""
         if part == HIDDEN:
