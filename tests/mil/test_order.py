@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_mhim.mil.order import class_weights, epoch_order
+from napari_mhim.mil.order import class_weights, drawn_instances, epoch_order
 
 label_lists = st.lists(st.integers(0, 2), min_size=1, max_size=40)
 
@@ -61,3 +61,21 @@ def test_loss_weights_make_classes_count_the_same(labels: list[int]) -> None:
 def test_other_balances_do_not_weigh() -> None:
     assert class_weights([0, 0, 1], "sampling") == {0: 1.0, 1: 1.0}
     assert class_weights([0, 0, 1], "none") == {0: 1.0, 1: 1.0}
+
+
+@given(st.integers(1, 50), st.data())
+def test_drawn_instances_are_different_and_ascending(n: int, data: st.DataObject):
+    most = data.draw(st.integers(1, n))
+    drawn = drawn_instances(n, most, 1, 2, 3)
+    assert len(drawn) == most
+    assert (np.diff(drawn) > 0).all()
+    assert set(drawn) <= set(range(n))
+
+
+def test_each_epoch_and_slide_draws_anew_and_a_resumed_run_the_same():
+    drawn = [drawn_instances(200, 20, *of).tolist() for of in EACH]
+    assert len({tuple(some) for some in drawn}) == len(EACH)
+    assert drawn == [drawn_instances(200, 20, *of).tolist() for of in EACH]
+
+
+EACH = [(slide, epoch, seed) for slide in (0, 1) for epoch in (0, 1) for seed in (0, 1)]

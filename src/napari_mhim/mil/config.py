@@ -59,6 +59,8 @@ class TrainConfig:
     """Threads of torch on the CPU; 0 takes the user's setting, once, and keeps it with the run."""
     amp: bool = False
     """Whether to compute in bfloat16 where the device is ``cuda``."""
+    max_instances: int = 0
+    """Most patches of a slide a training step sees, drawn anew each epoch; 0: all."""
     calibrate: bool = False
     """Whether to scale scores by a temperature fitted on the validation slides, 10 or more."""
 
@@ -69,7 +71,7 @@ class TrainConfig:
                     f"{name} must be 1 or more, got {getattr(self, name)}"
                 )
         not_negative = ("baseline_epochs", "patience", "min_epochs", "threads", "seed")
-        for name in (*not_negative, "weight_decay"):
+        for name in (*not_negative, "max_instances", "weight_decay"):
             if getattr(self, name) < 0:
                 raise ConfigError(
                     f"{name} must be 0 or more, got {getattr(self, name)}"

@@ -46,6 +46,33 @@ def epoch_order(
     return np.concatenate(turns)[: len(labels)]
 
 
+def drawn_instances(
+    n: int, most: int, slide: int, epoch: int, seed: int
+) -> NDArray[np.int64]:
+    """Draw the instances of a large bag that one epoch trains on.
+
+    Parameters
+    ----------
+    n : int
+        Instances of the bag, N.
+    most : int
+        How many to draw, at most N.
+    slide : int
+        Index of the slide: each has draws of its own.
+    epoch : int
+        Which epoch, from 0; as in :func:`epoch_order`, nothing needs to be remembered.
+    seed : int
+        The run's seed.
+
+    Returns
+    -------
+    ndarray, shape (most,), int64
+        Indices of instances, ascending: to some models their order matters.
+    """
+    generator = np.random.default_rng([seed, epoch, slide])
+    return np.sort(generator.choice(n, most, replace=False))
+
+
 def class_weights(labels: Sequence[int], balance: Balance) -> dict[int, float]:
     """Give the weight of each class in the loss.
 

@@ -33,7 +33,8 @@ from napari_mhim.mil.config import (
 )
 from napari_mhim.mil.evaluate import auc
 from napari_mhim.mil.finite import derailed, is_finite_throughout
-from napari_mhim.mil.order import class_weights, epoch_order
+from napari_mhim.mil.memory import naming
+from napari_mhim.mil.order import class_weights, drawn_instances, epoch_order
 from napari_mhim.mil.outcome import Data
 from napari_mhim.mil.recipe import Losses, Recipe
 from napari_mhim.mil.run import RunFolder
@@ -240,9 +241,10 @@ class Stage:
             members = order[start : start + config.accumulate]
             self._optimiser.zero_grad(set_to_none=True)
             for index in members:
-                losses = self._losses(int(index), total)
-                weight = self._weights[self._labels[index]] / len(members)
-                (losses.total * weight).backward()
+                with naming(self.data.bags["train"][index], TrainingError, _SMALLER):
+                    losses = self._losses(int(index), total)
+                    weight = self._weights[self._labels[index]] / len(members)
+                    (losses.total * weight).backward()
                 sums.add(losses)
             self._optimiser.step()
             self._stepped = [int(index) for index in members]
@@ -251,7 +253,7 @@ class Stage:
         return sums
 
     def _losses(self, index: int, total: int) -> Losses:
-        x = self._put(self.data.tensors["train"][index])
+        x = self._put(self._shown(index))
         is_cuda = self._device == "cuda"
         with torch.autocast(
             self._device, torch.bfloat16, enabled=self.config.amp and is_cuda
@@ -276,12 +278,23 @@ class Stage:
         done = self._standing.epoch
         return derailed(what, bags, self.name, done, self.config.lr)
 
+    def _shown(self, index: int) -> Tensor:
+        """Give a training bag, or the instances drawn from it for this epoch."""
+        x, most = self.data.tensors["train"][index], self.config.max_instances
+        if most == 0 or len(x) <= most:
+            return x
+        drawn = drawn_instances(
+            len(x), most, index, self._standing.epoch, self.config.seed
+        )
+        return x[torch.from_numpy(drawn).to(x.device)]
+
     def _put(self, x: Tensor) -> Tensor:
         return x.to(self._device, non_blocking=True)
 
     def _bags(self, role: str) -> Iterator[tuple[Tensor, int]]:
-        pairs = zip(self.data.tensors[role], self.data.labels[role], strict=True)
-        for x, label in pairs:
+        for index, label in enumerate(self.data.labels[role]):
+            is_shown = role == "train"
+            x = self._shown(index) if is_shown else self.data.tensors[role][index]
             yield self._put(x), label
 
     @torch.no_grad()
@@ -340,6 +353,11 @@ class Stage:
         self.folder.rewind_log(self._standing.log_size)
 
 
+_SMALLER = (
+    "set max_instances to fewer, so that each epoch trains on a part of it, or device "
+    "to 'cpu'"
+)
+"""What helps where a slide is too large to train on."""
 _ARRAYS = ("probabilities", "attention", "evidence", "teacher_scores")
 
 

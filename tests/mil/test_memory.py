@@ -1,0 +1,72 @@
+"""A slide too large for the memory is named; a part of it can be trained on."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from made_bags import CLASSES, make_bag, make_bags, small_config
+
+from napari_mhim.errors import StoreError, TrainingError
+from napari_mhim.mil.memory import naming
+from napari_mhim.mil.models.abmil import ABMIL
+from napari_mhim.mil.train import fit
+
+OUT = {
+    "GPU": torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB"),
+    "computer": RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes"),
+}
+
+
+@pytest.mark.parametrize("where", OUT)
+def test_a_slide_that_does_not_fit_is_named_with_the_way_out(where: str):
+    bag = make_bag(3, 1)
+    with (
+        pytest.raises(StoreError, match="choose another device") as caught,
+        naming(bag, StoreError, "choose another device"),
+    ):
+        raise OUT[where]
+    words = f"{bag.name!r} with {len(bag)} patches does not fit into the memory of the"
+    assert f"{words} {where}" in str(caught.value)
+    assert caught.value.__cause__ is OUT[where]
+
+
+def test_other_errors_pass():
+    bag = make_bag(3, 1)
+    with (
+        pytest.raises(RuntimeError, match="shapes cannot be multiplied"),
+        naming(bag, StoreError, ""),
+    ):
+        raise RuntimeError("shapes cannot be multiplied")
+
+
+def test_training_says_which_slide_and_which_setting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def full(self: ABMIL, h: torch.Tensor) -> None:
+        raise OUT["GPU"]
+
+    monkeypatch.setattr(ABMIL, "aggregate", full)
+    config = small_config(recipe="plain", recipe_options={}, model="abmil")
+    bags = make_bags(4)
+    with pytest.raises(TrainingError, match=r"patches does not fit.*max_instances"):
+        list(fit(bags, [], CLASSES, config, tmp_path / "run"))
+
+
+def test_an_epoch_trains_on_so_many_instances_and_prediction_on_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    seen: list[tuple[bool, int]] = []
+    aggregate = ABMIL.aggregate
+
+    def spied(self: ABMIL, h: torch.Tensor):
+        seen.append((self.training, len(h)))
+        return aggregate(self, h)
+
+    monkeypatch.setattr(ABMIL, "aggregate", spied)
+    config = small_config(
+        recipe="plain", recipe_options={}, model="abmil", max_instances=7, epochs=2
+    )
+    bags = make_bags(6)
+    list(fit(bags[:4], bags[4:], CLASSES, config, tmp_path / "run"))
+    assert {n for training, n in seen if training} == {7}
+    assert {n for training, n in seen if not training} >= {len(bags[4]), len(bags[5])}
