@@ -1,5 +1,7 @@
 import json
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from napari_mhim.errors import ConfigError, FeatureMismatchError
@@ -37,3 +39,16 @@ def test_a_result_of_another_slide_is_refused(result_path, sample, tmp_path) -> 
     with pytest.raises(FeatureMismatchError, match=r"'case-01'.*'both\.tiff'"):
         write_folder(str(result_path), str(sample / "both.tiff"), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_the_summary_gives_both_scores(result: SlideResult) -> None:
+    known = replace(
+        result,
+        excluded=np.arange(len(result)) < 9,
+        excluding=np.array([0.9, 0.1], np.float32),
+    )
+    found = summary(known)
+    assert found["probabilities"] == {"normal": 0.25, "tumour": 0.75}
+    assert found["probabilities_without_excluded"] == {"normal": 0.9, "tumour": 0.1}
+    assert found["excluded_patches"] == 9
+    assert summary(result)["probabilities_without_excluded"] is None

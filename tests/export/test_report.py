@@ -114,7 +114,7 @@ def test_exclusions_have_reasons_and_both_scores(
     said = _page(result, slide_path, tmp_path, without, regions=regions).text
     n = int((result.grid.corners + result.grid.patch_px / 2 <= [500, 900]).all(1).sum())
     assert (
-        f"without the marked area ({n} of {len(result)} patches): 0.75 → 0.32" in said
+        f"without the excluded area ({n} of {len(result)} patches): 0.75 → 0.32" in said
     )
     assert "(below the cut-off 0.44)" in said
     assert "not what caused the disease" in said
@@ -128,6 +128,31 @@ def test_a_score_nobody_worked_out_is_not_made_up(
 ) -> None:
     said = _page(result, slide_path, tmp_path, regions=regions).text
     assert "not worked out (model and features of the slide were not given)" in said
+
+
+def test_what_the_result_knows_is_said_without_outlines(
+    result, slide_path, tmp_path
+) -> None:
+    left_out = np.arange(len(result)) < 9
+    known = replace(
+        result, excluded=left_out, excluding=np.array([0.9, 0.1], np.float32)
+    )
+    said = _page(known, slide_path, tmp_path).text
+    assert "without the excluded areas (9 of 300 patches): 0.75 → 0.10" in said
+    assert "The outlines of what was left out were not given" in said
+
+
+def test_other_regions_than_the_results_have_no_score(
+    result, slide_path, tmp_path, regions
+) -> None:
+    known = replace(
+        result,
+        excluded=np.arange(len(result)) < 9,
+        excluding=np.array([0.9, 0.1], np.float32),
+    )
+    said = _page(known, slide_path, tmp_path, regions=regions).text
+    assert "→ 0.10" not in said
+    assert "not worked out" in said
 
 
 def test_model_and_features_give_the_score_without(sample, tmp_path) -> None:

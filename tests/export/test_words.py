@@ -4,8 +4,9 @@ from html import unescape
 
 import pytest
 
-from napari_mhim.export import words
+from napari_mhim.export import palette, words
 from napari_mhim.mil.cutoff import Cutoff
+from napari_mhim.plugin import palette as on_screen
 from napari_mhim.plugin import words as screen
 
 
@@ -45,6 +46,12 @@ def test_sentences_of_a_result_are_those_on_screen(made_result, change) -> None:
         (words.no_rings(name), screen.no_rings(name)),
     ):
         assert ours == _plain(theirs)
+
+
+def test_paper_and_screen_have_the_same_colours() -> None:
+    assert palette.DIVERGING.stops == on_screen.EVIDENCE_MAP.stops
+    assert palette.RISING.stops == on_screen.ATTENTION_MAP.stops
+    assert palette.RING == on_screen.RING_COLOUR
 
 
 def test_nothing_calls_a_slide_negative(made_result) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_mhim.export import words
-from napari_mhim.export.overlay import Overlay, overlay
+from napari_mhim.export.overlay import Overlay, how_to_read, overlay
 from napari_mhim.export.palette import RING
 from napari_mhim.export.source import Source
 from napari_mhim.mil.result import hard_instances
@@ -105,10 +105,12 @@ def caption(drawn: "Figure", source: Source) -> None:
     lines = f"{result.slide} – {words.SCORE}"
     if result.cutoff is not None and result.score < result.cutoff.value:
         lines += f" {words.below(name)}"
+    if source.without is not None:
+        score = float(source.without[result.target])
+        lines += f" Without the excluded areas: {score:.2f}."
     axes.text(*(0, 1.01, lines), transform=axes.transAxes, fontsize=7.5, color="0.25")
-    shown = overlay(source)
-    about = f"{shown.title}. {shown.about}\n" if shown else ""
-    drawn.supxlabel(f"{about}{words.banner(result)}", fontsize=8)
+    below = f"{how_to_read(source)}\n{words.banner(result)}".strip()
+    drawn.supxlabel(below, fontsize=8)
 
 
 def _draw_overlay(axes: "Axes", drawn: Overlay, grid: PatchGrid) -> None:

@@ -4,6 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from napari_mhim.errors import ConfigError
 from napari_mhim.export.kinds import picture
 from napari_mhim.export.options import ExportOptions
@@ -77,19 +80,29 @@ def summary(result: SlideResult) -> dict[str, Any]:
         "slide_fingerprint": result.fingerprint,
         "model": result.bundle,
         "model_id": result.bundle_id,
-        "probabilities": {
-            name: round(float(value), 6)
-            for name, value in zip(result.classes, result.probabilities, strict=True)
-        },
+        "probabilities": _by_class(result, result.probabilities),
+        "probabilities_without_excluded": _by_class(result, result.excluding),
         "class_of_interest": result.classes[result.target],
         "cutoff": cutoff and {"value": cutoff.value, "n": cutoff.n, "on": cutoff.where},
         "above_cutoff": cutoff and result.score >= cutoff.value,
         "calibrated": result.calibrated,
         "role_in_training": result.role,
         "patches": len(result),
+        "excluded_patches": 0
+        if result.excluded is None
+        else int(result.excluded.sum()),
         "hidden_by_teacher": int(result.mask.sum()),
         "mask_ratio_high": result.mask_ratio_high,
         "hard_patches": len(hard_instances(result)),
         "evidence": result.evidence_kind,
         "provenance": dict(result.provenance),
     }
+
+
+def _by_class(
+    result: SlideResult, scores: NDArray[np.float32] | None
+) -> dict[str, float] | None:
+    if scores is None:
+        return None
+    pairs = zip(result.classes, scores, strict=True)
+    return {name: round(float(value), 6) for name, value in pairs}

@@ -62,6 +62,16 @@ def overlay(source: Source) -> Overlay | None:
     return made
 
 
+def how_to_read(source: Source) -> str:
+    """Say what lies over the slide, and what is left out of it."""
+    if (drawn := overlay(source)) is None:
+        return ""
+    text = f"{drawn.title}. {drawn.about}"
+    if source.excluded is not None:
+        text += " Patches in excluded areas are not coloured."
+    return text
+
+
 def cell_of(
     grid: PatchGrid, shape: tuple[int, int], downsample: float
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

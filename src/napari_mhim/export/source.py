@@ -153,11 +153,12 @@ def _source(
     if options.regions:
         read = read_regions(Path(options.regions), identity)
         regions, notes = read.regions, read.notes
-    excluded = cells_excluded(regions, result.grid)
     model = _model(result, options.model)
-    is_any = bool(excluded.any())
-    if without is None and is_any and model is not None and options.features:
-        without = score_without(options.model, options.features, excluded, result)
+    excluded = _excluded(result, regions, options)
+    if excluded is None:
+        without = None
+    elif without is None:
+        without = _without(result, excluded, options, model is not None)
     shown = result
     if options.blinded:
         shown = _blinded(result, options.case)
@@ -172,11 +173,35 @@ def _source(
         class_index=index,
         rows=_rows(result, options, index),
         regions=regions,
-        excluded=excluded if is_any else None,
-        without=without if is_any else None,
+        excluded=excluded,
+        without=without,
         model=model,
         notes=notes,
     )
+
+
+def _excluded(
+    result: SlideResult, regions: tuple[Region, ...], options: ExportOptions
+) -> NDArray[np.bool_] | None:
+    """Tell which patches are left out: by the regions given, else as the result knows."""
+    if not options.regions:
+        return result.excluded
+    excluded = cells_excluded(regions, result.grid)
+    return excluded if excluded.any() else None
+
+
+def _without(
+    result: SlideResult,
+    excluded: NDArray[np.bool_],
+    options: ExportOptions,
+    has_model: bool,
+) -> NDArray[np.float32] | None:
+    """Give the scores without the excluded patches, where they are known or can be."""
+    if result.excluded is not None and np.array_equal(excluded, result.excluded):
+        return result.excluding
+    if has_model and options.features:
+        return score_without(options.model, options.features, excluded, result)
+    return None
 
 
 def score_without(

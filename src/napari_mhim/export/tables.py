@@ -57,7 +57,8 @@ def patch_table(
     k : int
         How many patches are hard at most.
     excluded : ndarray, shape (N,), bool, optional
-        True for patches in a region that is left out.
+        True for patches in a region that is left out; those the result knows of where
+        not given.
 
     Returns
     -------
@@ -68,7 +69,7 @@ def patch_table(
         ``contribution_<class>`` (N × attention × evidence), ``student_score``,
         ``student_rank``, ``teacher_score``, ``teacher_rank`` (1 = largest),
         ``hidden_by_teacher`` (bool), ``hard_rank`` (1 = hardest; empty where the patch is
-        no hard instance) and, where given, ``excluded`` (bool).
+        no hard instance) and, where any is, ``excluded`` (bool).
     """
     import pandas as pd
 
@@ -98,6 +99,7 @@ def patch_table(
         "hidden_by_teacher": result.mask,
         "hard_rank": pd.arrays.IntegerArray(places, places == 0),
     }
+    excluded = result.excluded if excluded is None else excluded
     if excluded is not None:
         columns["excluded"] = excluded
     return pd.DataFrame(columns)

@@ -19,7 +19,7 @@ from napari_mhim.events import Progress
 from napari_mhim.export import words
 from napari_mhim.export.crops import AROUND, address, hard_crops
 from napari_mhim.export.drawing import figure
-from napari_mhim.export.overlay import overlay
+from napari_mhim.export.overlay import how_to_read
 from napari_mhim.export.source import Source
 from napari_mhim.slide.regions import Region, cells_inside
 from napari_mhim.workspace import writing
@@ -72,8 +72,11 @@ def page(source: Source) -> dict[str, Any]:
         "crops": hard_crops(source),
         "crops_line": _crops_line(source),
         "no_rings": words.no_rings(source.class_name),
+        "no_regions": "None was drawn; nothing was left out."
+        if source.excluded is None
+        else "The outlines of what was left out were not given with this export.",
         "regions": [_region(source, one) for one in source.regions],
-        "overlay_line": _overlay_line(source),
+        "overlay_line": how_to_read(source) or "No overlay is shown.",
         "sum_line": f"Evidence of all patches: {words.sum_kind(result)}",
         "hidden_line": f"Hidden by teacher: {words.hidden(result)}",
         "facts": list(_facts(source)),
@@ -114,7 +117,8 @@ def _without(source: Source) -> str:
         return ""
     n = sum(one.kind == "exclude" for one in source.regions)
     out = int(source.excluded.sum())
-    areas = "marked area" if n == 1 else f"{n} marked areas"
+    # the result itself can know what was left out, without its outlines
+    areas = {0: "excluded areas", 1: "excluded area"}.get(n, f"{n} excluded areas")
     areas += f" ({out} of {len(result)} patches)"
     if source.without is None:
         why = (
@@ -141,15 +145,6 @@ def _crops_line(source: Source) -> str:
         f"The square is the patch, {wide} wide; the picture shows {AROUND:g} times as "
         "much. Numbers as in the picture above."
     )
-
-
-def _overlay_line(source: Source) -> str:
-    if (drawn := overlay(source)) is None:
-        return "No overlay is shown."
-    text = f"{drawn.title}. {drawn.about}"
-    if source.excluded is not None:
-        text += " Patches in excluded areas are not coloured."
-    return text
 
 
 def _region(source: Source, one: Region) -> dict[str, str]:
