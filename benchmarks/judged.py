@@ -155,6 +155,20 @@ def table(
     if against in by_arm:
         others = [arm for arm in by_arm if arm != against]
         lines += ["", *_markdown(f"minus {against}", values, others, against)]
+    return [*lines, "", *_each_part(by_arm, parts)]
+
+
+def _each_part(
+    by_arm: Mapping[str, Mapping[str, list[Seen]]], parts: Sequence[str]
+) -> list[str]:
+    """Give the slide AUC of every part, that of hard-only slides after it."""
+    lines = [f"| slide AUC | {' | '.join(by_arm)} |", "|---" * (len(by_arm) + 1) + "|"]
+    for part in parts:
+        cells = []
+        for found in by_arm.values():
+            every, hard = slide_auc(found[part]), slide_auc(found[part], hard_only=True)
+            cells.append(f"{every:.2f}" + (f", {hard:.2f}" if hard == hard else ""))
+        lines.append(f"| {part} | {' | '.join(cells)} |")
     return lines
 
 

@@ -77,6 +77,12 @@ def test_the_tables_show_each_arm_and_its_gain():
     assert gain == "| patches, attention | +0.10 (+0.10 to +0.10) |"
 
 
+def test_each_part_is_listed_with_its_hard_slides():
+    seen = [*made("plain", "a", 0.0), *made("plain", "b", 0.1)]
+    lines = table(seen, "other", draw_parts=True, resamples=5)
+    assert lines[-2:] == ["| a | 0.94, 0.88 |", "| b | 1.00, 1.00 |"]
+
+
 def test_parts_that_an_arm_lacks_are_left_out():
     seen = [*made("plain", "a", 0.0), *made("plain", "b", 0.0), *made("mhim", "a", 0.1)]
     assert table(seen, "plain", draw_parts=False, resamples=5)[0].startswith("1 parts")
