@@ -131,7 +131,7 @@ def made(
 ) -> tuple[Any, Tensor, Tensor]:
     """Build a recipe in float64 around random models, a bag, and the chance it will meet."""
     torch.manual_seed(seed)
-    built = _parts.load(MODELS, name).build(WIDTH, 3, hidden=8, dropout=0.0)
+    built = _parts.load(MODELS, name).build(WIDTH, 3, hidden=16, dropout=0.0)
     config = recipe_part.Config(
         mask_ratio_high=ratio["high"],
         mask_ratio_low=ratio["low"],
