@@ -281,6 +281,13 @@ def test_a_renamed_slide_keeps_its_regions(tmp_path: Path) -> None:
     assert read_regions(path, replace(SLIDE, name="renamed")).regions
 
 
+def test_a_region_without_an_id_gets_the_same_one_again(tmp_path: Path) -> None:
+    path = tmp_path / "q.geojson"
+    path.write_text(_qupath({**_feature(SQUARE), "id": "1"}))
+    first, second = (read_regions(path, SLIDE).regions[0] for _ in range(2))
+    assert first.id == second.id
+
+
 def test_tiles_and_points_are_no_regions(tmp_path: Path) -> None:
     path = tmp_path / "q.geojson"
     point = _feature([1, 2], "Point")

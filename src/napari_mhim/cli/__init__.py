@@ -8,6 +8,7 @@ from napari_mhim.cli import (
     extract,
     import_,
     predict,
+    regions,
     train,
 )
 from napari_mhim.cli.app import app, main
@@ -22,5 +23,6 @@ __all__ = [
     "import_",
     "main",
     "predict",
+    "regions",
     "train",
 ]

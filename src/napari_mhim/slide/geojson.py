@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import NAMESPACE_OID, UUID, uuid4, uuid5
 
 import numpy as np
 from numpy.typing import NDArray
@@ -305,7 +305,7 @@ def _region(item: Mapping[str, Any], origin: tuple[float, float]) -> Region:
         reason=reason,
         name=str(properties.get("name") or ""),
         is_locked=bool(properties.get("isLocked")),
-        id=_uuid(item.get("id")),
+        id=_uuid(item),
         other=other,
     )
 
@@ -334,8 +334,9 @@ def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _uuid(value: Any) -> str:
+def _uuid(item: Mapping[str, Any]) -> str:
+    """Give the feature's id, or one made of its geometry: read twice, it is the same."""
     try:
-        return str(UUID(str(value)))
+        return str(UUID(str(item.get("id"))))
     except ValueError:
-        return str(uuid4())
+        return str(uuid5(NAMESPACE_OID, json.dumps(item["geometry"])))
