@@ -90,7 +90,7 @@ class Split:
     parts: Mapping[str, Sequence[Bag]]
     """As :func:`trials.parts_of` gives them."""
     kinds: Mapping[str, NDArray[np.int8]]
-    """Of each held-out slide, by patch: 0 nothing, 1 easy (or plain true), 2 hard."""
+    """Of each slide, by patch: 0 nothing, 1 easy (or plain true), 2 hard."""
 
 
 def phantom_splits(folder: Path, seeds: Sequence[int]) -> Iterator[Split]:
@@ -109,7 +109,8 @@ def phantom_splits(folder: Path, seeds: Sequence[int]) -> Iterator[Split]:
             parts[row.role].append(read_bag(store, row, cohort.classes))
         kinds = {
             bag.name: read_truth(bag.path).patch_labels(_grid(bag))
-            for bag in parts["test"]
+            for some in parts.values()
+            for bag in some
         }
         yield Split(f"seed-{seed}", seed, parts, kinds)
 
@@ -142,8 +143,7 @@ def colon_splits(
     for seed in seeds:
         for fold in range(int(folds.max()) + 1):
             parts = parts_of(bags, folds, fold)
-            held = {bag.name: kinds[bag.name] for bag in parts["test"]}
-            yield Split(f"{patch_px}px-seed-{seed}-fold-{fold}", seed, parts, held)
+            yield Split(f"{patch_px}px-seed-{seed}-fold-{fold}", seed, parts, kinds)
 
 
 def holds_nucleus(grid: PatchGrid, points_xy: NDArray[np.float64]) -> NDArray[np.int8]:
@@ -206,6 +206,36 @@ def look(result: SlideResult, kinds: NDArray[np.int8]) -> dict[str, float]:
     found["easy hidden"] = _mean(result.mask[easy])
     found["hard hidden"] = _mean(result.mask[hard])
     return {name: value for name, value in found.items() if not np.isnan(value)}
+
+
+def told(split: Split) -> float:
+    """Give the patch AUC of a classifier that is told every patch: what features allow.
+
+    Parameters
+    ----------
+    split : Split
+        Its training and validation slides are told.
+
+    Returns
+    -------
+    float
+        Mean over the held-out slides that have both kinds of patch.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    kinds = split.kinds
+    known = [*split.parts["train"], *split.parts["val"]]
+    x = np.concatenate([bag.features for bag in known])
+    y = np.concatenate([kinds[bag.name] > 0 for bag in known])
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=300))
+    model.fit(x, y)
+    areas = []
+    for bag in split.parts["test"]:
+        true, said = kinds[bag.name] > 0, model.decision_function(bag.features)
+        areas.append(rank_auc(said[true], said[~true]))
+    return float(np.nanmean(areas))
 
 
 def judge(
@@ -274,6 +304,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=TRAINING.epochs, help="a stage")
     parser.add_argument("--patch-px", type=int, default=64, help="of colon")
     parser.add_argument("--against", default="plain-long", help="arm to compare with")
+    parser.add_argument("--told", action="store_true", help="the upper bound instead")
     parser.add_argument("--table", action="store_true", help="train nothing")
     return parser.parse_args()
 
@@ -297,6 +328,9 @@ def main() -> None:
         splits = colon_splits(images, weights, home, args.seeds, args.patch_px)
     base = replace(TRAINING, epochs=args.epochs, device="cpu", threads=1)
     for split in splits:
+        if args.told:
+            print(f"{split.name}: told every patch, AUC {told(split):.3f}", flush=True)
+            continue
         for model in args.models:
             config = replace(base, model=model, seed=split.replicate)
             for arm in arms:

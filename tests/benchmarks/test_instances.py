@@ -2,7 +2,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from instances import holds_nucleus, look
+from instances import Split, holds_nucleus, look, told
+
+from napari_mhim.mil.bags import Bag
 
 
 def test_a_patch_holds_the_nuclei_between_its_corners(made_result):
@@ -57,3 +59,16 @@ def test_what_the_mask_hides_is_counted_by_kind(made_result):
 
 def test_a_slide_without_lesions_only_has_rings(made_result):
     assert set(look(made_result, np.zeros(300, np.int8))) == {"rings"}
+
+
+def test_who_is_told_every_patch_finds_what_the_features_hold():
+    rng = np.random.default_rng(0)
+    kinds = {f"slide-{i}": (rng.random(50) < 0.3).astype(np.int8) for i in range(6)}
+    bags = [
+        Bag(name, (kind[:, None] * 3 + rng.normal(size=(50, 4))).astype(np.float32))
+        for name, kind in kinds.items()
+    ]
+    parts = {"train": bags[:3], "val": bags[3:4], "test": bags[4:]}
+    assert told(Split("made", 0, parts, kinds)) > 0.95
+    noise = {name: rng.permutation(kind) for name, kind in kinds.items()}
+    assert told(Split("made", 0, parts, noise)) < 0.8
