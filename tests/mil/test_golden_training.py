@@ -227,14 +227,14 @@ class TorchFilter(nn.Module):
         super().__init__()
         self.weight = ours.weight
 
-    def forward(self, values: Tensor) -> Tensor:
-        zeros = -values.shape[1] % 256
+    def forward(self, values: Tensor, head: int) -> Tensor:
+        # the fault is that of all heads at once: the others are there, and empty
+        zeros = -len(values) % 256
         padded = F.pad(values, (0, 0, zeros, 0))
-        groups, reach = len(values), self.weight.shape[2] // 2
-        filtered = F.conv2d(
-            padded[None], self.weight, padding=(reach, 0), groups=groups
-        )
-        return filtered[0, :, zeros:]
+        heads, reach = len(self.weight), self.weight.shape[2] // 2
+        square = torch.stack([padded * (index == head) for index in range(heads)])
+        filtered = F.conv2d(square[None], self.weight, padding=(reach, 0), groups=heads)
+        return filtered[0, head, zeros:]
 
 
 def replay_fault(student: MILModel) -> None:
@@ -254,7 +254,8 @@ def kernel_gradient(dtype: torch.dtype) -> Tensor:
     torch.manual_seed(0)
     torchs = TorchFilter(SequenceFilter(8)).to(dtype)
     values, upstream = torch.randn(2, 8, 256, 64).to(dtype)
-    (torchs(values) * upstream).sum().backward()
+    filtered = torch.stack([torchs(part, head) for head, part in enumerate(values)])
+    (filtered * upstream).sum().backward()
     return torchs.weight.grad.double()
 
 

@@ -6,6 +6,7 @@ Xiong et al., "Nyströmformer: A Nyström-based Algorithm for Approximating
 Self-Attention", AAAI 2021, arXiv:2102.03902.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -18,14 +19,18 @@ KERNEL = 33
 """Positions the residual convolution of the values spans."""
 
 
+LONG = 32_768
+"""Tokens from which, without gradients, heads are projected one after the other."""
+
+
 @dataclass(frozen=True)
 class _Landmarks:
+    queries: Tensor
+    """Shape (H, m, d)."""
     keys: Tensor
     """Shape (H, m, d)."""
     inverse: PseudoInverse
     """Of their attention to each other, m by m in each head."""
-    spread: Tensor
-    """Their attention to the tokens, zero rows included, shape (H, m, z + n)."""
 
 
 class NystromAttention(nn.Module):
@@ -63,20 +68,31 @@ class NystromAttention(nn.Module):
             How much the first token takes from each, by head; no gradient.
         """
         padded, zeros = self._padded(x)  # (z + n, D)
-        query, key, value = self._split(self.qkv(padded), 3)  # each (H, z + n, d)
-        marks = self._landmarks_of(padded, key)
-        # from the right, so that no n times m times m is worked out
-        passed = marks.inverse.before(marks.spread @ value)  # (H, m, d)
-        query = query[:, zeros:]  # (H, n, d)
-        # torch's own attention, which never holds all of (H, n, m)
-        attended = F.scaled_dot_product_attention(
-            query[None], marks.keys[None], passed[None]
-        )[0]  # (H, n, d)
-        local = self.residual(value)[:, zeros:]  # (H, n, d)
+        marks = self._landmarks_of(padded)
+        queries, keys, values = self._by_head(padded)  # (z + n, d) each, by head
         with torch.no_grad():
-            weights = self._attend(query[:, :1], marks.keys)  # (H, 1, m)
-            row = marks.inverse.after(weights) @ marks.spread  # (H, 1, z + n)
-        return self._merge(attended + local), row[:, 0, zeros:]
+            start = self._attend(self._first_query(x), marks.keys)  # (H, 1, m)
+            start = marks.inverse.after(start)
+        heard, rows, outputs = [], [], []
+        # head by head: its matrices stay in the cache, those of all would be new memory
+        for head, (key, value) in enumerate(zip(keys, values, strict=True)):
+            spread = self._attend(marks.queries[head], key)  # (m, z + n)
+            heard.append(spread @ value)  # (m, d)
+            rows.append(start[head] @ spread.detach()[:, zeros:])  # (1, n)
+            outputs.append(self.residual(value, head)[zeros:])  # (n, d)
+        # from the right, so that no n times m times m is worked out
+        passed = marks.inverse.before(torch.stack(heard))  # (H, m, d)
+        for head, query in enumerate(queries):
+            # torch's own attention, which never holds all of (n, m)
+            attended = F.scaled_dot_product_attention(
+                query[None, None, zeros:],
+                marks.keys[None, head, None],
+                passed[None, head, None],
+            )
+            outputs[head] = outputs[head] + attended[0, 0]
+        joined = torch.cat(outputs, dim=1)  # (n, H * d)
+        del outputs, padded  # of a long bag, each is hundreds of megabytes
+        return self.dropout(self.output(joined)), torch.cat(rows)
 
     def attend_first(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Attend from the first token alone: row 0 of :meth:`forward`, for less work.
@@ -94,22 +110,24 @@ class NystromAttention(nn.Module):
             How much it takes from each, by head; no gradient.
         """
         padded, zeros = self._padded(x)  # (z + n, D)
-        to_query, to_key, to_value = self.qkv.weight.chunk(3)  # each (H * d, D)
-        (key,) = self._split(F.linear(padded, to_key), 1)  # (H, z + n, d)
-        (query,) = self._split(F.linear(x[:1], to_query), 1)  # (H, 1, d)
-        marks = self._landmarks_of(padded, key)
-        weights = self._attend(query, marks.keys)  # (H, 1, m)
-        row = marks.inverse.after(weights) @ marks.spread  # (H, 1, z + n)
+        marks = self._landmarks_of(padded)
+        _, to_key, to_value = self._weights()  # each (H, d, D)
+        weights = self._attend(self._first_query(x), marks.keys)  # (H, 1, m)
+        weights = marks.inverse.after(weights)
+        rows = [
+            weights[head] @ self._attend(marks.queries[head], key)
+            for head, key in enumerate(self._each(padded, to_key))
+        ]
+        row = torch.stack(rows)  # (H, 1, z + n)
         # tokens are summed up before they become values: one value, not n
-        heard = row @ padded  # (H, 1, D)
-        by_head = to_value.view(self._heads, self._head_dim, -1)  # (H, d, D)
+        heard = row @ padded @ to_value.mT  # (H, 1, d)
         # the first output of the residual convolution sees half a kernel of values
         half = KERNEL // 2 + 1
-        (near,) = self._split(F.linear(x[:half], to_value), 1)  # (H, up to half, d)
+        near = x[:half] @ to_value.mT  # (H, up to half, d)
         reach = self.residual.weight[:, 0, KERNEL // 2 :]  # (H, half, 1)
         local = (near * reach[:, : near.shape[1]]).sum(dim=1, keepdim=True)  # (H, 1, d)
-        attended = self._merge(heard @ by_head.mT + local)
-        return attended, row.detach()[:, 0, zeros:]
+        joined = (heard + local).flatten()[None]  # (1, H * d)
+        return self.dropout(self.output(joined)), row.detach()[:, 0, zeros:]
 
     @property
     def _inner(self) -> int:
@@ -120,33 +138,45 @@ class NystromAttention(nn.Module):
         zeros = -len(x) % self._landmarks
         return F.pad(x, (0, 0, zeros, 0)), zeros
 
-    def _landmarks_of(self, padded: Tensor, key: Tensor) -> _Landmarks:
+    def _landmarks_of(self, padded: Tensor) -> _Landmarks:
         groups = padded.view(self._landmarks, -1, padded.shape[1]).mean(dim=1)  # (m, D)
         # the projection of a mean is the mean of projections
-        to_landmarks = self.qkv.weight[: 2 * self._inner]
-        queries, keys = self._split(F.linear(groups, to_landmarks), 2)  # each (H, m, d)
+        to_query, to_key, _ = self._weights()
+        queries, keys = groups @ to_query.mT, groups @ to_key.mT  # each (H, m, d)
         inverse = PseudoInverse(self._attend(queries, keys))
-        return _Landmarks(keys, inverse, self._attend(queries, key))
+        return _Landmarks(queries, keys, inverse)
+
+    def _first_query(self, x: Tensor) -> Tensor:
+        query: Tensor = x[:1] @ self._weights()[0].mT  # (H, 1, d)
+        return query
 
     def _attend(self, query: Tensor, keys: Tensor) -> Tensor:
-        return (self._scaled(query) @ keys.mT).softmax(dim=-1)
+        scaled = query * self._head_dim**-0.5
+        shares: Tensor = (scaled @ keys.mT).softmax(dim=-1)
+        return shares
 
-    def _scaled(self, query: Tensor) -> Tensor:
-        scaled: Tensor = query * self._head_dim**-0.5
-        return scaled
+    def _weights(self) -> tuple[Tensor, ...]:
+        """Give what projects to queries, keys and values, each of shape (H, d, D)."""
+        weight = self.qkv.weight
+        return weight.view(3, self._heads, self._head_dim, -1).unbind(0)
 
-    def _split(self, projected: Tensor, parts: int) -> tuple[Tensor, ...]:
-        by_head = projected.view(len(projected), parts, self._heads, self._head_dim)
-        return by_head.permute(1, 2, 0, 3).unbind(0)
+    def _by_head(self, x: Tensor) -> tuple[Iterable[Tensor], ...]:
+        """Give queries, keys and values of tokens, shape (n, d) for each head."""
+        if torch.is_grad_enabled() or len(x) < LONG:
+            whole = self.qkv(x).view(len(x), 3, self._heads, self._head_dim)
+            return tuple(part.unbind(1) for part in whole.unbind(1))
+        return tuple(self._each(x, weight) for weight in self._weights())
 
-    def _merge(self, by_head: Tensor) -> Tensor:
-        joined = by_head.permute(1, 0, 2).flatten(1)  # (n, H * d)
-        attended: Tensor = self.dropout(self.output(joined))
-        return attended
+    def _each(self, x: Tensor, weight: Tensor) -> Iterable[Tensor]:
+        """Project tokens, for one head after the other where they are many."""
+        if torch.is_grad_enabled() or len(x) < LONG:
+            whole = F.linear(x, weight.flatten(0, 1))  # (n, H * d)
+            return whole.view(len(x), self._heads, self._head_dim).unbind(1)
+        return (F.linear(x, of_head) for of_head in weight)
 
 
 class SequenceFilter(nn.Module):
-    """Convolution along a sequence, one kernel for each head: (H, n, d) -> (H, n, d).
+    """Convolution along a sequence, one kernel for each head: (n, d) -> (n, d) each.
 
     Written as products with a band matrix, block by block. torch's own depth-wise
     convolution is slower on a CPU, and its oneDNN path gives a kernel gradient that is
@@ -160,21 +190,18 @@ class SequenceFilter(nn.Module):
         # shape and initialisation of a convolution of heads channels in heads groups
         self.weight = nn.Conv2d(heads, heads, (KERNEL, 1), groups=heads).weight
 
-    def forward(self, values: Tensor) -> Tensor:
-        """Filter values, shape (H, n, d); beyond both ends there are zeros."""
-        heads, n, width = values.shape
+    def forward(self, values: Tensor, head: int) -> Tensor:
+        """Filter a head's values, shape (n, d); beyond both ends there are zeros."""
+        n, width = values.shape
         block, rim = self.BLOCK, KERNEL - 1
         padded = F.pad(values, (0, 0, rim // 2, rim // 2 + -n % block))
-        blocks = padded.unfold(1, block + rim, block)  # (H, blocks, d, block + rim)
-        filtered = blocks @ self._band().mT[:, None]  # (H, blocks, d, block)
-        return filtered.mT.reshape(heads, -1, width)[:, :n]
+        blocks = padded.unfold(0, block + rim, block)  # (blocks, d, block + rim)
+        filtered = blocks @ self._band(head).mT  # (blocks, d, block)
+        return filtered.mT.reshape(-1, width)[:n]
 
-    def _band(self) -> Tensor:
-        """Give the matrix whose row i is the kernel, i places on: (H, block, block + rim)."""
-        kernels = self.weight[:, 0, :, 0]  # (H, K)
-        heads, size = len(kernels), self.BLOCK
+    def _band(self, head: int) -> Tensor:
+        """Give the matrix whose row i is the kernel, i places on: (block, block + rim)."""
+        size, kernel = self.BLOCK, self.weight[head, 0, :, 0]  # (K,)
         # rows one longer than a row of the matrix move on by one place each
-        rows = F.pad(kernels, (0, size)).repeat(1, size)[
-            :, : size * (size + KERNEL - 1)
-        ]
-        return rows.view(heads, size, size + KERNEL - 1)
+        rows = F.pad(kernel, (0, size)).repeat(size)[: size * (size + KERNEL - 1)]
+        return rows.view(size, size + KERNEL - 1)
