@@ -1,12 +1,13 @@
 """Bundle and bag to result: the student's view, and what the teacher would have hidden."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from napari_mhim import __version__
 from napari_mhim.errors import FeatureMismatchError, StoreError
@@ -14,6 +15,7 @@ from napari_mhim.mil.bags import Bag, bag_of, is_finite
 from napari_mhim.mil.bundle import Bundle
 from napari_mhim.mil.bundle_config import easy_share
 from napari_mhim.mil.masking import high_mask
+from napari_mhim.mil.memory import naming
 from napari_mhim.mil.model import MILOutput
 from napari_mhim.mil.result import SlideResult, contribution
 from napari_mhim.mil.scoring import as_array, resident, scores_of
@@ -22,6 +24,19 @@ from napari_mhim.settings import resolve_device
 
 if TYPE_CHECKING:
     from napari_mhim.features.store import FeatureStore
+
+
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """What the models say of a bag of N instances; fields as in ``SlideResult``."""
+
+    probabilities: NDArray[np.float32]
+    remaining: NDArray[np.float32]
+    attention: NDArray[np.float32]
+    evidence: NDArray[np.float32]
+    student_scores: NDArray[np.float32]
+    teacher_scores: NDArray[np.float32]
+    mask: NDArray[np.bool_]
 
 
 class Predictor:
@@ -82,16 +97,11 @@ class Predictor:
                 f"features of slide {bag.name!r} have no patch positions, so nothing can "
                 "be shown on the slide; extract it here"
             )
-        x = resident([bag], self.device)[0].to(self.device)
-        output = self._student(x)
-        guide = output if self._teacher is None else self._teacher(x)
-        # a recipe that says nothing of it masks by the model's own scores
-        kind = config.recipe_settings.get("instance_scores", "own")
-        mask = high_mask(
-            guide.scores_by(kind), config.mask_ratio_high, fusion=config.head_fusion
-        )
-        left = self._student(x[~mask]) if mask.any() else output
-        attention, evidence = as_array(output.attention), as_array(output.evidence)
+        with naming(
+            bag, StoreError, "predict with device 'cpu', or on a larger computer"
+        ):
+            seen = self._see(resident([bag], self.device)[0].to(self.device))
+        attention, evidence = seen.attention, seen.evidence
         return SlideResult(
             slide=bag.name,
             path=bag.path,
@@ -103,17 +113,17 @@ class Predictor:
             bundle_id=self.bundle.id,
             classes=config.classes,
             target=config.target_index,
-            probabilities=self._scaled(output),
-            remaining=self._scaled(left),
+            probabilities=seen.probabilities,
+            remaining=seen.remaining,
             attention=attention,
             branches=self._student.branches,
             evidence=evidence,
             evidence_kind=self._student.evidence_kind,
             evidence_limits=self._limits(attention, evidence),
-            student_scores=scores_of(output, config.head_fusion, kind),
-            teacher_scores=scores_of(guide, config.head_fusion, kind),
+            student_scores=seen.student_scores,
+            teacher_scores=seen.teacher_scores,
             score_source="own scores" if self._teacher is None else "teacher",
-            mask=mask.cpu().numpy(),
+            mask=seen.mask,
             mask_ratio_high=config.mask_ratio_high,
             cutoff=config.cutoff,
             calibrated=config.calibrated,
@@ -126,6 +136,41 @@ class Predictor:
                 "evidence limits": config.evidence_limits_from or "this slide alone",
                 "easy share": easy_share(config),
             },
+        )
+
+    def _see(self, x: Tensor) -> _Seen:
+        """Look at a bag, shape (N, in_dim), with one model after the other.
+
+        Of 200 000 instances, what a model keeps for one output is hundreds of megabytes: it
+        goes before the next comes.
+        """
+        config, student = self.bundle.config, self._student
+        # a recipe that says nothing of it masks by the model's own scores
+        kind = config.recipe_settings.get("instance_scores", "own")
+        h = student.embed(x)  # (N, D)
+        output = student.aggregate(h)
+        probabilities = self._scaled(output)
+        attention, evidence = as_array(output.attention), as_array(output.evidence)
+        student_scores = scores_of(output, config.head_fusion, kind)
+        if self._teacher is not None:
+            del output
+            output = self._teacher(x)
+        mask = high_mask(
+            output.scores_by(kind), config.mask_ratio_high, fusion=config.head_fusion
+        )
+        teacher_scores = scores_of(output, config.head_fusion, kind)
+        del output
+        remaining = probabilities
+        if mask.any():  # an instance is embedded alone: no need to do it again
+            remaining = self._scaled(student.aggregate(h[~mask]))
+        return _Seen(
+            probabilities=probabilities,
+            remaining=remaining,
+            attention=attention,
+            evidence=evidence,
+            student_scores=student_scores,
+            teacher_scores=teacher_scores,
+            mask=mask.cpu().numpy(),
         )
 
     def _scaled(self, output: MILOutput) -> NDArray[np.float32]:
