@@ -137,6 +137,14 @@ def test_label_and_macro_are_never_read(real, tmp_path, monkeypatch) -> None:
         write(kind, result, path, tmp_path)
 
 
+def test_nothing_is_cut_off(real, result, slide_path, tmp_path: Path) -> None:
+    # a tall slide and a wide one: each edge of the picture is empty
+    for one, path in (real, (result, slide_path)):
+        image = _drawn(one, path, tmp_path)
+        edges = (image[:4], image[-4:], image[:, :4], image[:, -4:])
+        assert all((edge == 1).all() for edge in edges)
+
+
 def test_the_picture_is_light(real, tmp_path: Path) -> None:
     result, path = real
     found = write("picture", result, path, tmp_path)

@@ -137,6 +137,8 @@ def _draw_overlay(axes: "Axes", drawn: Overlay, grid: PatchGrid) -> None:
         pad=0.015,
     )
     low, high = drawn.ends
+    if not low:
+        bar.set_ticks([])  # there is one colour alone
     bar.ax.set_title(high, fontsize=8)
     bar.ax.set_xlabel(low, fontsize=8)
     bar.set_label(f"{drawn.title}\n{drawn.scale}", fontsize=8)
@@ -184,6 +186,7 @@ def _draw_rings(axes: "Axes", source: Source) -> None:
             markerfacecolor="none",
             markeredgecolor=RING,
             markeredgewidth=1.2,
+            clip_on=False,
         )
         halo = [Stroke(linewidth=1.6, foreground="white"), Normal()]
         for number, (y, x) in enumerate(centres, start=1):
@@ -194,7 +197,6 @@ def _draw_rings(axes: "Axes", source: Source) -> None:
                 ha="center",
                 va="center_baseline",
                 path_effects=halo,
-                clip_on=True,
             )
         label = f"○ hard patches, 1 = weighed most ({len(hard)})"
     axes.text(

@@ -27,7 +27,8 @@ class ExportOptions:
     pixels: str = "values"
     """OME-TIFF: values (float, a channel each) or colours (RGB, the overlay on the slide)."""
     blinded: bool = False
-    """Leave out the slide's name and path, and what was written beside regions."""
+    """Leave out the slide's name and path, and what was written beside regions; its
+    fingerprint stays, which names nobody."""
     case: str = ""
     """What a blinded slide is called instead, for instance "Case 07"."""
     regions: str = ""

@@ -17,6 +17,13 @@ def write(source: Source, path: Path) -> Iterator[Progress]:
     """Write the picture; yields once."""
     with figure(source) as drawn, writing(path) as part:
         caption(drawn, source)
-        # no more metadata than the program's name
-        drawn.savefig(part, format="png", dpi=DPI, metadata={"Software": "napari-mhim"})
+        drawn.savefig(
+            part,
+            format="png",
+            dpi=DPI,
+            # the layout leaves no room for what stands above a tall slide
+            bbox_inches="tight",
+            # no more than the program's name
+            metadata={"Software": "napari-mhim"},
+        )
     yield Progress(f"picture of {source.result.slide}", 1, 1, "files")
