@@ -8,6 +8,8 @@ import pytest
 import shapely
 
 from napari_mhim.export import ExportOptions, write
+from napari_mhim.export.kinds import geojson
+from napari_mhim.export.source import open_source
 from napari_mhim.export.tables import patch_table
 from napari_mhim.mil.result import SlideResult, hard_instances
 from napari_mhim.slide import (
@@ -176,6 +178,19 @@ def test_regions_go_along_and_come_back(result, slide_path, tmp_path) -> None:
     centres = result.grid.corners + result.grid.patch_px / 2
     inside = (centres >= [10, 20]).all(axis=1) & (centres <= [300, 400]).all(axis=1)
     np.testing.assert_array_equal(excluded, inside)
+
+
+def test_tiles_count_from_the_scanned_bounds(result, slide_path, tmp_path) -> None:
+    plain = write("geojson", result, slide_path, tmp_path / "plain")
+    shifted = tmp_path / "shifted.geojson"
+    with open_source(result, slide_path, ExportOptions()) as source:
+        bounded = replace(source.identity, origin_px=(100.0, 30.0))
+        list(geojson.write(replace(source, identity=bounded), shifted))
+    for here, there in zip(_tiles(plain), _tiles(shifted), strict=True):
+        step = np.subtract(
+            here["geometry"]["coordinates"], there["geometry"]["coordinates"]
+        )
+        np.testing.assert_allclose(step, np.broadcast_to([30, 100], step.shape))
 
 
 def test_names_cannot_break_the_file(

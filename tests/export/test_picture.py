@@ -84,6 +84,11 @@ def test_a_score_below_the_cutoff_excludes_nothing(result, slide_path) -> None:
     assert "No remaining patch supports tumour." in said
 
 
+def test_a_training_slides_score_is_called_flattering(result, slide_path) -> None:
+    said = _texts(replace(result, role="train"), slide_path)
+    assert "the model has learnt from it, so its score is flattering" in said
+
+
 def test_a_slide_without_mpp_has_no_scale_bar(result, slide_path) -> None:
     assert "50 µm" in _texts(result, slide_path)
     said = _texts(replace(result, slide_mpp=None), slide_path)

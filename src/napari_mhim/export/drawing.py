@@ -109,8 +109,10 @@ def caption(drawn: "Figure", source: Source) -> None:
         score = float(source.without[result.target])
         lines += f" Without the excluded areas: {score:.2f}."
     axes.text(*(0, 1.01, lines), transform=axes.transAxes, fontsize=7.5, color="0.25")
-    below = f"{how_to_read(source)}\n{words.banner(result)}".strip()
-    drawn.supxlabel(below, fontsize=8)
+    # "training slide" alone does not say what that does to the score
+    warning = words.ROLES[result.role] if result.role in ("train", "val") else ""
+    below = [warning, how_to_read(source), words.banner(result)]
+    drawn.supxlabel("\n".join(line for line in below if line), fontsize=8)
 
 
 def _draw_overlay(axes: "Axes", drawn: Overlay, grid: PatchGrid) -> None:
