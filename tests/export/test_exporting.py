@@ -1,5 +1,7 @@
 import errno
 import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -81,6 +83,53 @@ def test_blinded_files_hold_neither_name_nor_path(
     content = path.read_bytes()
     for secret in (b"case-01", str(tmp_path).encode(), b"Doe", b"Jane"):
         assert secret not in content
+
+
+@EVERY
+def test_other_shapes_of_results_are_written_too(
+    kind, result, slide_path, tmp_path
+) -> None:
+    # one patch, two branches, three classes, no scale, nobody's cut-off
+    one = replace(
+        result,
+        grid=replace(result.grid, cells=result.grid.cells[:1]),
+        classes=("a", "b", "c"),
+        target=2,
+        cutoff=None,
+        slide_mpp=None,
+        fingerprint="",
+        probabilities=np.array([0.2, 0.1, 0.7], np.float32),
+        remaining=np.array([0.2, 0.1, 0.7], np.float32),
+        branches=("for a", "for b"),
+        attention=np.ones((2, 1), np.float32),
+        evidence=np.zeros((1, 3), np.float32),
+        evidence_limits=np.ones(3, np.float32),
+        student_scores=np.ones(1, np.float32),
+        teacher_scores=np.ones(1, np.float32),
+        score_source="own scores",
+        mask=np.zeros(1, bool),
+    )
+    for options in (
+        ExportOptions(),
+        ExportOptions(overlay="none", pixels="colours", patches="hard"),
+        ExportOptions(overlay="percentile", class_name="a", patches="hidden"),
+    ):
+        path = write(kind, one, slide_path, tmp_path, options)
+        assert path.stat().st_size
+
+
+def test_nothing_of_it_asks_for_torch_or_a_window(sample, tmp_path) -> None:
+    code = (
+        "import sys\n"
+        "from napari_mhim.export import kind_names, write\n"
+        "for kind in kind_names():\n"
+        f"    write(kind, {str(sample / 'both.h5')!r}, {str(sample / 'both.tiff')!r},"
+        f" {str(tmp_path)!r})\n"
+        "loaded = {'torch', 'napari', 'qtpy', 'matplotlib.pyplot'} & set(sys.modules)\n"
+        "sys.exit(', '.join(sorted(loaded)) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_blinded_slide_without_a_number_is_called_by_its_fingerprint(

@@ -28,9 +28,13 @@ def _at_centres(image: np.ndarray, result: SlideResult, downsample: int) -> np.n
     return image[..., y, x]
 
 
+@pytest.mark.parametrize("overlap", [1, 2])
 def test_every_channel_holds_its_value_where_the_patch_is(
-    result, slide_path, tmp_path
+    overlap, result, slide_path, tmp_path
 ) -> None:
+    # patches that overlap, too: each has the middle of it for itself
+    sides = result.grid.stride_px * overlap
+    result = replace(result, grid=replace(result.grid, patch_px=sides))
     path = write("ometiff", result, slide_path, tmp_path)
     with open_source(result, slide_path, ExportOptions()) as source:
         wanted, downsample = channels(source), frame(source).downsample

@@ -44,7 +44,7 @@ def write(
     kind: str,
     result: SlideResult | str | Path,
     slide: Slide | str | Path,
-    folder: Path,
+    folder: str | Path,
     options: ExportOptions | None = None,
     without: NDArray[np.float32] | None = None,
 ) -> Path:
@@ -58,7 +58,7 @@ def write(
         What the model saw, or its file.
     slide : Slide or path
         The slide it saw; one given open stays open.
-    folder : Path
+    folder : path
         Where to write; made if missing.
     options : ExportOptions, optional
         How it leaves.
@@ -83,7 +83,7 @@ def write(
     """
     _parts.load(KINDS, kind)  # an unknown name is refused before anything is opened
     with open_source(result, slide, options or ExportOptions(), without) as source:
-        for event in _written(kind, source, folder):
+        for event in _written(kind, source, Path(folder)):
             if isinstance(event, ExportDone):
                 path = Path(event.path)
     return path
