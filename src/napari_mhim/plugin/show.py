@@ -78,6 +78,7 @@ def layers(
             baseline=baseline,
             bundle_path=str(bundle_path or ""),
             features_path=str(features_path or ""),
+            result_path=str(result_path),
         )
     return found
 

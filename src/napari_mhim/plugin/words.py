@@ -35,6 +35,10 @@ WHAT_IF = (
     "Mark an area, and see the score without it, or with nothing else. It shows what the "
     "model uses, not what caused the disease."
 )
+REPORT = (
+    "Files of this result to keep or to pass on. They are no pathology report; areas left "
+    "out are listed with their reasons, and the score without them."
+)
 TRUTH = "Where the made slide really holds a lesion. Only made slides know this."
 SLIDE = "The slide itself."
 
