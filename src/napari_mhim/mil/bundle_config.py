@@ -131,9 +131,9 @@ def easy_share(config: BundleConfig) -> str:
 
 
 def salted_roles(
-    bags_by_role: Mapping[str, Iterable[Bag]],
+    bags_by_role: Mapping[str, Iterable[Bag]], parent: BundleConfig | None = None
 ) -> tuple[str, dict[str, str]]:
-    """Give a fresh salt, and the role of each slide by salted name and fingerprint.
+    """Give a salt, and the role of each slide by salted name and fingerprint.
 
     The ids keep names out of a shared folder. They are no secret from somebody who already
     has a list of candidate names to try.
@@ -142,13 +142,17 @@ def salted_roles(
     ----------
     bags_by_role : mapping of str to bags
         Slides of each role.
+    parent : BundleConfig, optional
+        Model this one goes on from: its salt is kept and its slides are remembered, since
+        what it learnt from has been learnt.
 
     Returns
     -------
     tuple of str and dict
-        The salt, and id to role.
+        The salt, a fresh one without a parent's, and id to role.
     """
-    salt = secrets.token_hex(16)
+    inherited = {} if parent is None else dict(parent.roles)
+    salt = (parent.salt if parent else "") or secrets.token_hex(16)
     roles = {
         salted(text, salt): role
         for role, bags in bags_by_role.items()
@@ -156,7 +160,8 @@ def salted_roles(
         for text in (bag.name, bag.fingerprint)
         if text
     }
-    return salt, roles
+    learnt = {key: role for key, role in inherited.items() if role == "train"}
+    return salt, {**inherited, **roles, **learnt}
 
 
 def salted(text: str, salt: str) -> str:

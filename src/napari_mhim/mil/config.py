@@ -16,6 +16,7 @@ RECIPES = "napari_mhim.mil.recipes"
 """Folder whose files are the training recipes."""
 
 Balance = Literal["sampling", "loss", "none"]
+Tune = Literal["all", "aggregator", "head"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,10 @@ class TrainConfig:
     start_from: str = ""
     """A bundle or another program's checkpoint whose weights are the baseline of a recipe
     that starts from one; empty trains a baseline first."""
+    fine_tune: bool = False
+    """Whether to go on with the student and teacher of the bundle that ``start_from`` names."""
+    tune: Tune = "all"
+    """What of the model learns: all, all but the projection of patches, or its last layer."""
     epochs: int = 100
     """Most passes over the training slides, 1 or more."""
     baseline_epochs: int = 0
@@ -85,6 +90,9 @@ class TrainConfig:
                 f"device must be one of {', '.join(DEVICES)}; got {self.device!r}"
             )
         _check_choice(self, "balance", get_args(Balance))
+        _check_choice(self, "tune", get_args(Tune))
+        if self.fine_tune and not self.start_from:
+            raise ConfigError("fine_tune goes on with a model; name it in start_from")
         check_part(MODELS, self.model)
         recipe_config(self)
 
@@ -143,6 +151,8 @@ def baseline_config(config: TrainConfig) -> TrainConfig:
         recipe="plain",
         recipe_options={},
         start_from="",
+        fine_tune=False,
+        tune="all",
         epochs=config.baseline_epochs or config.epochs,
     )
 

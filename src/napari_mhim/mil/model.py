@@ -100,6 +100,8 @@ class MILModel(nn.Module, ABC):
     evidence_kind: Literal["exact", "approximate"] = "approximate"
     """Whether attention × evidence sums to the logits (minus their mean and bias)."""
 
+    deciding: tuple[str, ...] = ("head",)
+    """Submodules that make logits: what learns where only the head is tuned."""
     projection: nn.Module
     """The submodule that makes ``h``: (N, in_dim) -> (N, D)."""
 

@@ -20,6 +20,7 @@ from napari_mhim.mil.checkpoint import Standing
 from napari_mhim.mil.cohort import Cohort
 from napari_mhim.mil.config import TrainConfig
 from napari_mhim.mil.cutoff import Cutoff, choose_cutoff
+from napari_mhim.mil.descent import before_after, descent
 from napari_mhim.mil.evaluate import by_patient, evaluate, metrics_as_dict
 from napari_mhim.mil.recipe import Recipe
 from napari_mhim.mil.run import RunFolder, environment
@@ -43,6 +44,8 @@ class Data:
     """How slides become such features."""
     encoder_licence: str = ""
     """Licence of the encoder's weights, "" when not stated."""
+    parent: Bundle | None = None
+    """Model that fine-tuning goes on with, None for a new one."""
 
 
 @torch.no_grad()
@@ -93,7 +96,8 @@ def save_outcome(
     limits = evidence_limits(student, data.tensors[limits_role])
     assert limits is not None  # there is always a training bag
     settings = recipe.describe()
-    salt, roles = salted_roles(_by_role(data))
+    parent = None if data.parent is None else data.parent.config
+    salt, roles = salted_roles(_by_role(data), parent)
     first = data.bags["train"][0]
     bundle_config = BundleConfig(
         name=name,
@@ -119,7 +123,10 @@ def save_outcome(
         evidence_limits_from=f"{len(data.bags[limits_role])} {limits_role} slides",
         salt=salt,
         roles=roles,
-        trained=_trained(data, config, standing),
+        trained={
+            **_trained(data, config, standing),
+            **_descent(data, config, labels, probabilities),
+        },
         metrics=_metrics(data.bags["val"], labels, probabilities, cutoff, config),
         encoder_licence=data.encoder_licence,
     )
@@ -145,6 +152,32 @@ def _metrics(
         grouped = evaluate(*rows, cutoff, seed=config.seed)
         metrics["per_patient"] = metrics_as_dict(grouped)
     return metrics
+
+
+def _descent(
+    data: Data,
+    config: TrainConfig,
+    labels: NDArray[np.int64],
+    probabilities: NDArray[np.float64],
+) -> dict[str, Any]:
+    """Say what was fine-tuned, and score the parent on the same validation slides."""
+    parent = data.parent
+    if parent is None:
+        return {}
+    said = descent(parent.config, parent.id, data.cohort, config.tune)
+    if len(labels):
+        n_classes = len(parent.config.classes)
+        # the temperature changes no order, and the order is all that AUC asks for
+        before = score(
+            parent.student(config.device),
+            (x.to(config.device) for x in data.tensors["val"]),
+            # labels only weigh the loss, which nobody asks for here
+            [min(label, n_classes - 1) for label in data.labels["val"]],
+            n_classes,
+        ).probabilities
+        patients = [bag.patient or bag.name for bag in data.bags["val"]]
+        said |= before_after(labels, before, probabilities, patients, config.seed)
+    return {"parent": said}
 
 
 def _tensors(recipe: Recipe) -> dict[str, Tensor]:

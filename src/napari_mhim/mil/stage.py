@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_mhim import _parts
@@ -38,8 +37,9 @@ from napari_mhim.mil.order import class_weights, drawn_instances, epoch_order
 from napari_mhim.mil.outcome import Data
 from napari_mhim.mil.recipe import Losses, Recipe
 from napari_mhim.mil.run import RunFolder
-from napari_mhim.mil.scoring import as_array, resident, score, scores_of
-from napari_mhim.workspace import writing
+from napari_mhim.mil.scoring import resident, score
+from napari_mhim.mil.start import Start, keep_still, take_up
+from napari_mhim.mil.watching import Watched, keep, look
 
 
 @dataclass(frozen=True)
@@ -62,26 +62,6 @@ class EpochDone:
     """Share of instances the student saw, in (0, 1]."""
     seconds: float
     """How long the epoch took."""
-
-
-@dataclass(frozen=True, eq=False)
-class Watched:
-    """What the student says of the watched slide after an epoch; kept in ``scores/``."""
-
-    stage: str
-    """``"baseline"``, or the recipe's name."""
-    epoch: int
-    """Epochs done, from 1."""
-    slide: str
-    """Slide's name."""
-    probabilities: NDArray[np.float32]
-    """Shape (C,)."""
-    attention: NDArray[np.float32]
-    """Shape (K, N)."""
-    evidence: NDArray[np.float32]
-    """Shape (N, C)."""
-    teacher_scores: NDArray[np.float32]
-    """Teacher's scores, heads reduced, shape (N,); the student's own without a teacher."""
 
 
 @dataclass
@@ -122,6 +102,8 @@ class Stage:
         Bags, with tensors.
     baseline : mapping of str to Tensor, optional
         Weights of the trained baseline, for a recipe that starts from one.
+    start : Start, optional
+        What fine-tuning goes on with.
     """
 
     def __init__(
@@ -131,12 +113,17 @@ class Stage:
         config: TrainConfig,
         data: Data,
         baseline: Mapping[str, Tensor] | None = None,
+        start: Start | None = None,
     ) -> None:
         self.name, self.folder, self.config, self.data = name, folder, config, data
         self._device = config.device
         self._labels = data.labels["train"]
         torch.manual_seed(config.seed)
-        self._recipe = _build(config, data, baseline).to(self._device)
+        recipe = _build(config, data, baseline)
+        if config.fine_tune and start is not None:
+            take_up(recipe, start)
+        keep_still(recipe.student, config.tune)
+        self._recipe = recipe.to(self._device)
         self._optimiser = torch.optim.Adam(
             (p for p in self._recipe.parameters() if p.requires_grad),
             lr=config.lr,
@@ -189,9 +176,18 @@ class Stage:
             yield done
             set_random_state(state, self._device)
 
-    def best(self) -> tuple[Recipe, Standing]:
-        """Give the recipe with its best weights, and how training went."""
-        state = load_state(self.folder.best_path, self._device)
+    def best(self, last: bool = False) -> tuple[Recipe, Standing]:
+        """Give the recipe with its best weights, or its last, and how training went."""
+        folder = self.folder
+        if not folder.checkpoint_path.is_file():
+            raise TrainingError(
+                f"run {folder.path.name!r} has not finished an epoch of {self.name!r}, so "
+                "there is nothing to keep; go on with it, or discard it"
+            )
+        if not self._standing.epoch:
+            self._load()
+        path = folder.checkpoint_path if last else folder.best_path
+        state = load_state(path, self._device)
         self._recipe.load_state_dict(state["recipe"])
         return self._recipe, self._standing
 
@@ -297,28 +293,12 @@ class Stage:
             x = self._shown(index) if is_shown else self.data.tensors[role][index]
             yield self._put(x), label
 
-    @torch.no_grad()
     def _look(self, watch: Bag | None, x: Tensor | None) -> Watched | None:
         if watch is None or x is None:
             return None
-        recipe, x = self._recipe.eval(), self._put(x)
-        output = recipe.student(x)
-        guide = output if recipe.teacher is None else recipe.teacher(x)
-        seen = Watched(
-            stage=self.name,
-            epoch=self._standing.epoch,
-            slide=watch.name,
-            probabilities=as_array(recipe.student.probabilities(output)),
-            attention=as_array(output.attention),
-            evidence=as_array(output.evidence),
-            teacher_scores=scores_of(guide, kind=recipe.score_kind),
-        )
-        arrays = {name: value for name, value in vars(seen).items() if name in _ARRAYS}
-        with (
-            writing(self.folder.scores_path(seen.epoch)) as part,
-            part.open("wb") as file,
-        ):
-            np.savez(file, **arrays)
+        epoch = self._standing.epoch
+        seen = look(self._recipe, self._put(x), self.name, epoch, watch.name)
+        keep(self.folder.scores_path(epoch), seen)
         return seen
 
     def _keep(self, done: EpochDone) -> None:
@@ -358,7 +338,6 @@ _SMALLER = (
     "to 'cpu'"
 )
 """What helps where a slide is too large to train on."""
-_ARRAYS = ("probabilities", "attention", "evidence", "teacher_scores")
 
 
 def _build(

@@ -1,7 +1,8 @@
 """Training that starts from weights that are there: a bundle, or another program's file.
 
-They take the place of the baseline that a run would train for itself. The run's settings
-decide what the model is; weights that were made for another one are refused.
+They take the place of the baseline that a run would train for itself; or, in fine-tuning,
+student and teacher of a bundle go on where they stood. The run's settings decide what the
+model is; weights that were made for another one are refused.
 """
 
 import inspect
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from napari_mhim import _parts
@@ -21,9 +23,12 @@ from napari_mhim.errors import (
 )
 from napari_mhim.mil.bags import Bag
 from napari_mhim.mil.bundle import Bundle
-from napari_mhim.mil.config import MODELS, TrainConfig
+from napari_mhim.mil.config import MODELS, TrainConfig, Tune
+from napari_mhim.mil.growing import grown
 from napari_mhim.mil.importing import sha256_of
+from napari_mhim.mil.model import MILModel
 from napari_mhim.mil.official import look
+from napari_mhim.mil.recipe import Recipe
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +39,10 @@ class Start:
     """Of the model, under its own names, on the CPU."""
     identity: str
     """Hash of the file, or of the bundle's weights and settings: a changed one differs."""
+    teacher: Mapping[str, Tensor] | None = None
+    """The teacher's, where fine-tuning goes on with one."""
+    parent: Bundle | None = None
+    """What fine-tuning goes on with."""
 
 
 @dataclass(frozen=True)
@@ -82,15 +91,73 @@ def read_start(config: TrainConfig, classes: Sequence[str], bag: Bag) -> Start:
         )
     run = _Made(config.model, _filled(config), bag.dim, len(classes))
     if path.is_dir():
-        return _of_bundle(Bundle.open(path), run, classes, bag)
+        return _of_bundle(Bundle.open(path), run, classes, bag, config)
+    if config.fine_tune:
+        raise BundleError(
+            f"fine-tuning goes on with a bundle, {str(path)!r} is a file; import it first"
+        )
     return _of_checkpoint(path, run, config)
 
 
-def _of_bundle(bundle: Bundle, run: _Made, classes: Sequence[str], bag: Bag) -> Start:
+def take_up(recipe: Recipe, start: Start) -> None:
+    """Put a bundle's student and teacher into a recipe; without a teacher, the student twice.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Of the same model, changed in place.
+    start : Start
+        The weights.
+    """
+    recipe.student.load_state_dict(start.weights)
+    if recipe.teacher is not None:
+        recipe.teacher.load_state_dict(start.teacher or start.weights)
+
+
+def keep_still(model: MILModel, tune: Tune) -> None:
+    """Let only part of a model learn.
+
+    Parameters
+    ----------
+    model : MILModel
+        The model, changed in place.
+    tune : {"all", "aggregator", "head"}
+        All; all but the projection; or the parts of ``MILModel.deciding``.
+
+    Raises
+    ------
+    ConfigError
+        If the model does not say which part of it is the head.
+    """
+    if tune == "aggregator":
+        model.projection.requires_grad_(False)
+    if tune != "head":
+        return
+    try:
+        heads = [model.get_submodule(name) for name in model.deciding]
+    except AttributeError as err:
+        raise ConfigError(
+            f"{type(model).__name__} does not say which part of it is the head; tune "
+            "'aggregator' or 'all'"
+        ) from err
+    model.requires_grad_(False)
+    for head in heads:
+        head.requires_grad_(True)
+
+
+def _of_bundle(
+    bundle: Bundle,
+    run: _Made,
+    classes: Sequence[str],
+    bag: Bag,
+    config: TrainConfig,
+) -> Start:
     kept, file = bundle.config, str(bundle.path)
+    grows = config.fine_tune and set(kept.classes) < set(classes)
     options = _with_defaults(kept.model, kept.model_options)
-    _refuse_other(file, _Made(kept.model, options, kept.in_dim, len(kept.classes)), run)
-    if kept.classes != tuple(classes):
+    n_classes = len(classes) if grows else len(kept.classes)
+    _refuse_other(file, _Made(kept.model, options, kept.in_dim, n_classes), run)
+    if kept.classes != tuple(classes) and not grows:
         raise _mismatch(file, "classes", ", ".join(kept.classes), ", ".join(classes))
     try:
         bundle.check(bag)
@@ -98,7 +165,22 @@ def _of_bundle(bundle: Bundle, run: _Made, classes: Sequence[str], bag: Bag) -> 
         raise FeatureMismatchError(
             f"the run cannot start from {file!r}: {err}"
         ) from err
-    return Start(bundle.student().state_dict(), bundle.id)
+    student = bundle.student().state_dict()
+    if not config.fine_tune:
+        return Start(student, bundle.id)
+    teacher = bundle.teacher()
+    states = [student, None if teacher is None else teacher.state_dict()]
+    if grows:
+        # student and teacher get the same fresh rows, and the same ones again on resuming
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            made = _parts.load(MODELS, kept.model).build(
+                kept.in_dim, len(classes), **config.model_options
+            )
+        fresh = made.state_dict()
+        states = [s and grown(s, fresh, kept.classes, classes) for s in states]
+    assert states[0] is not None
+    return Start(states[0], bundle.id, states[1], bundle)
 
 
 def _of_checkpoint(path: Path, run: _Made, config: TrainConfig) -> Start:

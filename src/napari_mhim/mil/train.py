@@ -2,7 +2,8 @@
 
 1. Every bag is checked: finite, of one encoder and scale, with a class.
 2. A recipe that starts from a baseline gets one: the weights of ``start_from``, or stage
-   ``baseline``, plain, in ``<run>/baseline`` with a bundle of its own.
+   ``baseline``, plain, in ``<run>/baseline`` with a bundle of its own. Fine-tuning needs
+   none: student and teacher of a bundle go on, whatever the recipe.
 3. The recipe's own stage: one bag a step, validation after each epoch, best weights kept.
 4. The best weights become the bundle.
 
@@ -13,7 +14,7 @@ threads, it then comes to the same bits as one that was not.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -33,14 +34,19 @@ from napari_mhim.mil.config import (
     recipe_config,
 )
 from napari_mhim.mil.outcome import Data, save_outcome
+from napari_mhim.mil.parent import refuse_learnt
 from napari_mhim.mil.run import RunFolder
 from napari_mhim.mil.scoring import resident
-from napari_mhim.mil.stage import EpochDone, Stage, Watched
+from napari_mhim.mil.stage import EpochDone, Stage
 from napari_mhim.mil.start import Start, read_start
 from napari_mhim.mil.temperature import why_not
+from napari_mhim.mil.watching import Watched
 from napari_mhim.settings import cpu_threads, resolve_device
 
 __all__ = ["EpochDone", "FitDone", "Watched", "fit"]
+
+Finish = Literal["", "best", "last"]
+"""How a stopped run ends: not yet, with its best weights, or with its last."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +72,7 @@ def fit(
     cohort: Cohort | None = None,
     extract: ExtractConfig | None = None,
     encoder_licence: str = "",
+    finish: Finish = "",
 ) -> Iterator[EpochDone | Watched | Note | FitDone]:
     """Train a model, or go on with a run that was stopped.
 
@@ -88,6 +95,8 @@ def fit(
         How slides become these features; read from the bags where not given.
     encoder_licence : str
         Licence of the encoder's weights, for the card.
+    finish : {"", "best", "last"}
+        End a stopped run here, with its best or its last weights, in place of going on.
 
     Yields
     ------
@@ -107,7 +116,8 @@ def fit(
         If a setting cannot be, ``start_from`` is of another model, or the folder holds a
         run with other settings.
     TrainingError
-        If a bag holds NaN, a loss is not finite, or the folder holds another run.
+        If a bag holds NaN, a loss is not finite, the folder holds another run, or there
+        is no epoch to ``finish`` with.
     WorkspaceError
         If the folder cannot be written or the disk is full.
     """
@@ -124,6 +134,12 @@ def fit(
     if watch is not None:
         _check_alike([data.bags["train"][0], watch])
     start = _start(config, data)
+    if start is not None and start.parent is not None:
+        prints = {
+            bag.name: bag.fingerprint for some in data.bags.values() for bag in some
+        }
+        refuse_learnt(data.cohort.rows, start.parent.config, prints)
+        data = replace(data, parent=start.parent)
     config = run.begin(config, data.cohort, start.identity if start else "")
     for caution in _cautions(data, config):
         yield Note(caution)
@@ -131,7 +147,7 @@ def fit(
         yield Note(f"Run {run.path.name!r} was done already.")
     else:
         torch.set_num_threads(config.threads)
-        yield from _stages(run, config, data, watch, start)
+        yield from _stages(run, config, data, watch, start, finish)
     yield _done(run)
 
 
@@ -163,18 +179,30 @@ def _stages(
     data: Data,
     watch: Bag | None,
     start: Start | None,
+    finish: Finish,
 ) -> Iterator[EpochDone | Watched | Note]:
     tensors = {role: resident(bags, config.device) for role, bags in data.bags.items()}
     data = replace(data, tensors=tensors)
     weights = None
     needs = _parts.load(RECIPES, config.recipe).needs_baseline(recipe_config(config))
-    if start is not None:
+    if config.fine_tune:
+        assert start is not None  # TrainConfig refuses fine_tune without start_from
+        yield Note(
+            f"Student and teacher go on from {config.start_from!r}; tuned: {config.tune}."
+        )
+        weights = start.weights
+    elif start is not None:
         verb = "starts from" if needs else "starts from no baseline, so not from"
         yield Note(f"Recipe {config.recipe!r} {verb} {config.start_from!r}.")
         weights = start.weights if needs else None
     elif needs:
         folder = RunFolder(run.path / "baseline")
         if not folder.bundle_path.is_dir():
+            if finish:
+                raise TrainingError(
+                    f"run {run.path.name!r} is still at its baseline, so there is nothing "
+                    "to keep; go on with it, or discard it"
+                )
             yield Note(
                 f"Recipe {config.recipe!r} starts from a baseline: training it first."
             )
@@ -183,15 +211,16 @@ def _stages(
         yield from baseline.run(watch)
         weights = baseline.best_student()
         _save(baseline, f"{run.path.name}-baseline")
-    stage = Stage(config.recipe, run, config, data, weights)
-    yield from stage.run(watch)
-    _save(stage, run.path.name)
+    stage = Stage(config.recipe, run, config, data, weights, start)
+    if not finish:
+        yield from stage.run(watch)
+    _save(stage, run.path.name, finish)
 
 
-def _save(stage: Stage, name: str) -> None:
+def _save(stage: Stage, name: str, finish: Finish = "") -> None:
     # a run killed between its last epoch and its bundle comes here twice
     if not stage.folder.bundle_path.is_dir():
-        recipe, standing = stage.best()
+        recipe, standing = stage.best(last=finish == "last")
         save_outcome(stage.folder, name, recipe, stage.data, stage.config, standing)
 
 

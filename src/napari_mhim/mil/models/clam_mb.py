@@ -38,6 +38,8 @@ OFFICIAL_KEYS = {
 class ClamMB(Clam):
     """CLAM with a branch of attention and a classifier for each class."""
 
+    deciding = ("heads", "is_class")
+
     def __init__(self, options: Options):
         super().__init__(options, branches=options.n_classes)
         self.branches = tuple(f"class {index}" for index in range(options.n_classes))

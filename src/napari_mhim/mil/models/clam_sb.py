@@ -26,6 +26,7 @@ OFFICIAL_KEYS = {**COMMON_KEYS, "classifiers": "head"}
 class ClamSB(Clam):
     """CLAM whose one branch of attention serves all classes."""
 
+    deciding = ("head", "is_class")
     evidence_kind = "exact"
 
     def __init__(self, options: Options):

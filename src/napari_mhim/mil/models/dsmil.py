@@ -75,6 +75,8 @@ class DSMILOutput(MILOutput):
 class DSMIL(MILModel):
     """Projection, two streams, both classified and trained."""
 
+    deciding = ("instance_classifier", "bag_classifier")
+
     def __init__(
         self,
         project: nn.Module,

@@ -51,6 +51,8 @@ Streams = Literal["both", "bag"]
 class OriginalDSMIL(MILModel):
     """Projection and two streams, with an output for each class but the first."""
 
+    deciding = ("instance_classifier", "bag_classifier")
+
     def __init__(
         self,
         project: nn.Module,

@@ -92,6 +92,8 @@ class Tier(nn.Module):
 class DTFD(MILModel):
     """Projection, a tier for pseudo-bags, a tier for what is distilled from them."""
 
+    deciding = ("first.head", "second.head")
+
     def __init__(
         self,
         project: nn.Module,
