@@ -84,7 +84,8 @@ class Marking:
 
     def _tell(self) -> None:
         shapes = [] if self._layer is None else self._layer.data
-        self._on_change([np.asarray(one, np.float64)[:, -2:] for one in shapes])
+        # napari's origin is the centre of a pixel, a region's is its corner
+        self._on_change([np.asarray(one, np.float64)[:, -2:] + 0.5 for one in shapes])
 
     def _on_removed(self, event: Any) -> None:
         if event.value is self._layer or (
