@@ -114,7 +114,9 @@ class Canvas:
     def make_room(self) -> None:
         """Take our layers away; a slide's file is closed with its layer."""
         for layer in [one for one in self.viewer.layers if what(one).get("part")]:
-            self.viewer.layers.remove(layer)
+            # some go by themselves, with the slide
+            if layer in self.viewer.layers:
+                self.viewer.layers.remove(layer)
 
     def put(self, tuples: list[LayerTuple]) -> None:
         """Add layers, look at the whole slide, and read the state off them.

@@ -4,7 +4,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtWidgets import QScrollArea, QTabWidget, QVBoxLayout, QWidget
 
 from napari_mhim.errors import MhimError
@@ -74,6 +74,12 @@ class MhimDock(QWidget):  # type: ignore[misc]
         """Watch the window the dock is in, which is another one when it floats."""
         self.window().installEventFilter(self._alt_h)
         super().showEvent(event)
+
+    def changeEvent(self, event: Any) -> None:
+        """Go for good when napari takes the dock out: it only forgets it."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self.deleteLater()
 
     def open_slide(self, path: str) -> None:
         """Open a slide in place of the one on screen; an error is shown in the dock.
