@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 
 from napari_mhim.errors import CohortError, MhimError, WorkspaceError
 from napari_mhim.events import Note, Progress
-from napari_mhim.export.curves import draw_run
 from napari_mhim.features.config import ExtractConfig
 from napari_mhim.mil.config import TrainConfig
+from napari_mhim.training import SPLIT, fit_table, locked
 from napari_mhim.workspace import Workspace, safe
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from napari_mhim.mil.bundle import BundleConfig
     from napari_mhim.mil.cohort import Cohort, CohortRow
     from napari_mhim.mil.predict import Predictor
+    from napari_mhim.mil.train import Finish
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,8 @@ def train(
     extract_config: ExtractConfig,
     run: str = "run",
     features: str = "",
+    watch: str = "",
+    finish: "Finish" = "",
 ) -> Iterator[object]:
     """Train a model on a label table: missing features first, then the loop.
 
@@ -135,10 +138,14 @@ def train(
         Name of the run's folder; a run that was stopped goes on.
     features : str
         Folder of features made elsewhere, used in place of slides; "" for none.
+    watch : str
+        Slide, or its feature file, to look at after each epoch; "" for none.
+    finish : {"", "best", "last"}
+        End a stopped run with its best or last weights, in place of going on.
 
     Yields
     ------
-    Progress, Note, ExtractDone, EpochDone or FitDone
+    Progress, Note, ExtractDone, EpochDone, SlideWatched or FitDone
         ``FitDone`` is the last.
 
     Raises
@@ -148,32 +155,38 @@ def train(
     """
     from napari_mhim.mil.cohort import Cohort
     from napari_mhim.mil.splits import split_roles
-    from napari_mhim.mil.train import FitDone, fit
 
     place = Workspace(Path(workspace))
-    table = Cohort.read(cohort)
+    table = locked(Cohort.read(cohort), place)
     bags = yield from gather(workspace, table, extract_config, features)
+    seen = yield from watched(place, watch, extract_config)
     split = split_roles(table, seed=config.seed)
     if split != table:
         table = split
-        yield Note("Slides were split by patient; the split is saved with the run.")
-    by_role = {
-        role: [bags[row.slide] for row in table.rows if row.role == role]
-        for role in ("train", "val")
-    }
+        yield Note(SPLIT)
+    extract = None if features else extract_config
     folder = place.run_dir(run)
-    for event in fit(
-        by_role["train"],
-        by_role["val"],
-        table.classes,
-        config,
-        folder,
-        cohort=table,
-        extract=None if features else extract_config,
-    ):
-        if isinstance(event, FitDone) and (failure := draw_run(folder)):
-            yield Note(failure)
-        yield event
+    yield from fit_table(table, bags, config, folder, extract, seen, finish)
+
+
+def watched(
+    place: Workspace, watch: str, config: ExtractConfig
+) -> Generator[object, None, "Bag | None"]:
+    """Give the bag of a slide to watch, or say why it is not watched and give None."""
+    from napari_mhim.features.extract import extract
+    from napari_mhim.mil.bags import read_bag
+
+    if not watch:
+        return None
+    path = Path(watch)
+    try:
+        if path.suffix != ".h5":
+            path = features_path(place, watch, config)
+            yield from extract(watch, path, config)
+        return replace(read_bag(path), path=watch if watch != str(path) else "")
+    except MhimError as err:
+        yield Note(f"{Path(watch).name} is not watched: {err}.")
+        return None
 
 
 def gather(
@@ -252,10 +265,8 @@ def predict_slides(
         Paths of slides, with different names.
     bundle : str
         Folder of the bundle.
-    workspace : str
-        Folder of the workspace: features are reused, results are written.
-    device : str
-        One of ``settings.DEVICES``.
+    workspace, device : str
+        Folder of features and results; one of ``settings.DEVICES``.
     slide_mpp : float, optional
         Micrometres per pixel for slides that do not say theirs.
 
@@ -290,16 +301,8 @@ def predict_slide(
 
     Parameters
     ----------
-    slide : str
-        Path of the slide.
-    bundle : str
-        Folder of the bundle.
-    workspace : str
-        Folder of the workspace.
-    device : str
-        One of ``settings.DEVICES``.
-    slide_mpp : float, optional
-        Micrometres per pixel, for a slide that does not say its own.
+    slide, bundle, workspace, device, slide_mpp
+        As :func:`predict_slides`; ``slide`` is the path of one.
 
     Yields
     ------
@@ -331,10 +334,8 @@ def extract_config(
     ----------
     bundle : BundleConfig
         What the bundle says of its features.
-    device : str
-        Where to run the encoder.
-    slide_mpp : float, optional
-        Micrometres per pixel, for a slide that does not say its own.
+    device, slide_mpp
+        As :func:`predict_slides`.
 
     Returns
     -------

@@ -7,6 +7,9 @@ read-only::
     features/<encoder>_<mpp>um_<px>px/<slide>.h5
     results/<bundle>/<slide>.h5
     regions/<slide>.geojson
+    labels.jsonl                                what readers said, line by line, never rewritten
+    slides.json                                 where each slide lies, by fingerprint
+    locked_test.txt                             slides that never train, a name a line
     runs/<id>/                                  settings, splits, events, checkpoints, bundle
 """
 
@@ -58,6 +61,21 @@ class Workspace:
     def regions_path(self, slide: str) -> Path:
         """Give the path of the regions drawn on one slide."""
         return self.root / "regions" / f"{safe(slide)}.geojson"
+
+    @property
+    def labels_path(self) -> Path:
+        """Give the path of what readers said of the slides."""
+        return self.root / "labels.jsonl"
+
+    @property
+    def index_path(self) -> Path:
+        """Give the path of the list of where slides lie, and their fingerprints."""
+        return self.root / "slides.json"
+
+    @property
+    def locked_path(self) -> Path:
+        """Give the path of the list of test slides that no model may learn from."""
+        return self.root / "locked_test.txt"
 
     def run_dir(self, run: str) -> Path:
         """Give the folder of one training run."""

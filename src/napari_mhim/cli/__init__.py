@@ -1,6 +1,7 @@
 """``napari-mhim``: everything the window does, without a window. A file is a command."""
 
 from napari_mhim.cli import (
+    cutoff,
     demo,
     doctor,
     evaluate,
@@ -15,6 +16,7 @@ from napari_mhim.cli.app import app, main
 
 __all__ = [
     "app",
+    "cutoff",
     "demo",
     "doctor",
     "evaluate",

@@ -2,12 +2,12 @@
 
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast, get_args
 
 import typer
 from rich.table import Table
 
-from napari_mhim import pipeline, studies
+from napari_mhim import pipeline, studies, tuning
 from napari_mhim.cli.app import app
 from napari_mhim.cli.fields import (
     FEATURE_OPTIONS,
@@ -21,9 +21,12 @@ from napari_mhim.cli.fields import (
     workspace_of,
 )
 from napari_mhim.cli.screen import console, errors, escaped, show
+from napari_mhim.errors import ConfigError
 from napari_mhim.features.config import ExtractConfig
+from napari_mhim.mil.bundle import Bundle
 from napari_mhim.mil.cohort import NOT_TRAINED, Cohort
 from napari_mhim.mil.config import TrainConfig
+from napari_mhim.mil.parent import Checked, tuned_config
 from napari_mhim.mil.presets import PRESETS, fits, preset
 from napari_mhim.mil.study.config import StudyConfig
 from napari_mhim.mil.study.report import HEADINGS, cells
@@ -39,6 +42,18 @@ Grid = Annotated[
         help="name=v1,v2: compare these values, in all combinations; recipe.name and "
         "model.name for their options."
     ),
+]
+From = Annotated[
+    Path | None,
+    typer.Option("--from", help="Fine-tune this model: its folder. Adds slides to it."),
+]
+Mix = Annotated[
+    Path | None,
+    typer.Option(help="With --from: table of the model's own slides, trained on too."),
+]
+OldChecked = Annotated[
+    str,
+    typer.Option(help="With --mix and a new class: were those looked through for it?"),
 ]
 
 
@@ -62,17 +77,32 @@ def train(
     features: Features = None,
     model_option: Pairs = None,
     recipe_option: Pairs = None,
+    bundle: From = None,
+    mix: Mix = None,
+    old_checked: OldChecked = "unknown",
 ) -> None:
-    """Train a model on a label table, or compare several; what was stopped goes on."""
+    """Train a model on a label table, fine-tune one, or compare several; resumes."""
     given: dict[str, Any] = {
         name: getattr(config, name)
         for name in explicit(context) & {field.name for field in fields(TrainConfig)}
     }
+    place, folder = workspace_of(workspace), str(features) if features else ""
+    if bundle is not None:
+        _refuse_beside_from(named, study.is_study or bool(grid), explicit(context))
+        given |= {
+            "model_options": pairs(model_option),
+            "recipe_options": pairs(recipe_option),
+        }
+        tuned = tuned_config(Bundle.open(bundle), given)
+        more = (folder, str(mix or ""), _checked(old_checked), extraction.slide_mpp)
+        show(tuning.fine_tune(place, str(cohort), tuned, run or "fine-tune", *more))
+        return
+    if mix is not None:
+        raise ConfigError("mix adds a model's own slides; name the model with --from")
     start = _preset(named, cohort) if named else TrainConfig()
     config = _over(start, given, pairs(model_option), pairs(recipe_option))
     study = replace(study, grid=axes(grid))
     extraction = replace(extraction, device=config.device)
-    place, folder = workspace_of(workspace), str(features) if features else ""
     if not study.is_study:
         show(
             pipeline.train(place, str(cohort), config, extraction, run or "run", folder)
@@ -97,6 +127,25 @@ def presets() -> None:
         slides = f"{found.made_for} slides"
         table.add_row(name, config.model, config.recipe, slides, escaped(found.source))
     console.print(table)
+
+
+def _refuse_beside_from(named: str, is_study: bool, given: set[str]) -> None:
+    """A model that goes on brings its settings and its features."""
+    locked = sorted(given & {*FEATURE_OPTIONS, "start_from"} - {"slide_mpp"})
+    if named or is_study or locked:
+        what = "a preset" if named else "a study" if is_study else f"--{locked[0]}"
+        raise ConfigError(
+            f"--from goes on with a model, its settings and its features: {what} cannot "
+            "be given beside it; leave it out, or train a new model"
+        )
+
+
+def _checked(text: str) -> Checked:
+    if text not in get_args(Checked):
+        raise ConfigError(
+            f"old_checked must be one of {', '.join(get_args(Checked))}; got {text!r}"
+        )
+    return cast(Checked, text)
 
 
 def _preset(name: str, cohort: Path) -> TrainConfig:

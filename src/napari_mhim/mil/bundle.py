@@ -138,6 +138,17 @@ class Bundle:
         """Build what hid the easy instances; None where there was none. As :meth:`student`."""
         return self._build("teacher.", device) if self.config.has_teacher else None
 
+    def tensors(self) -> "dict[str, Tensor]":
+        """Read all weights and statistics, for a bundle that differs in its settings alone.
+
+        Returns
+        -------
+        dict of str to Tensor
+            By name in the file; BundleError where it is damaged.
+        """
+        with _weights(self.path, "pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+
     def statistics(self) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
         """Give mean and standard deviation of the training features.
 

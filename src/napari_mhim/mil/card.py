@@ -80,7 +80,38 @@ def _what(config: BundleConfig) -> str:
         f"{trained.get('seed', 'unknown')}, best epoch {trained.get('best_epoch', '?')} "
         f"of {trained.get('epochs', '?')}"
     )
+    if parent := trained.get("parent"):
+        lines += _parent(parent)
     return "\n".join(lines) + "\n"
+
+
+def _parent(parent: Mapping[str, Any]) -> list[str]:
+    """Say which model this one goes on from, on how many slides, and what that changed."""
+    added = "; ".join(
+        f"{role}: " + ", ".join(f"{n} {name}" for name, n in some.items())
+        for role, some in parent["added"].items()
+    )
+    old = ", ".join(f"{n} {role}" for role, n in parent["old"].items())
+    how = (
+        "The cut-off alone is new; nothing was trained"
+        if parent["tuned"] == "cut-off"
+        else f"Fine-tuned (tuned: {parent['tuned']})"
+    )
+    lines = [
+        f"- {how}: goes on from {parent['name']} ({parent['id']}). Slides added: "
+        f"{added or 'none'}; slides of its own: {old or 'none'}"
+    ]
+    if parent["tuned"] == "cut-off":
+        was = parent["cutoff_before"]
+        lines.append("- Cut-off before: " + (f"{was['value']:.3f}" if was else "none"))
+    for key, label in (("auc_before", "before"), ("auc_after", "after")):
+        if (entry := parent.get(key)) and entry["value"] is not None:
+            lines.append(
+                f"- AUC {label} on the same {entry['n']} validation slides of "
+                f"{parent['patients']} patients: {entry['value']:.2f} "
+                f"({entry['low']:.2f}–{entry['high']:.2f})"
+            )
+    return lines
 
 
 def _data(config: BundleConfig) -> str:
