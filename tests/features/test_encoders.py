@@ -21,7 +21,12 @@ from made_weights import (
 
 from napari_mhim.errors import ConfigError, UnknownPartError
 from napari_mhim.features._network import digest
-from napari_mhim.features.encoder import Encoder, build_encoder, encoder_names
+from napari_mhim.features.encoder import (
+    Encoder,
+    build_encoder,
+    encoder_names,
+    licence_of,
+)
 
 SETTINGS: dict[str, Callable[[Path], dict[str, str]]] = {
     "resnet50": lambda folder: {"weights": resnet50_file(folder)},
@@ -369,3 +374,9 @@ def test_real_squeezenet_tells_tissue_from_glass(test_data) -> None:
     pink = patches(8, 224, 224, seed=1)
     glass = torch.full((1, 224, 224, 3), 240, dtype=torch.uint8)
     assert (encoder(pink) - encoder(glass)).norm(dim=1).min() > 0.5
+
+
+def test_a_licence_is_known_only_where_the_encoder_brings_its_own_numbers() -> None:
+    assert licence_of("texture#3959a9345b86").startswith("BSD-3")
+    assert licence_of("timm_hub:resnet18.a1_in1k@1#2") == ""
+    assert licence_of("an encoder of another program") == ""

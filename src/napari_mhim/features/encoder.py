@@ -88,6 +88,26 @@ def build_encoder(name: str, device: str = "cpu", **config: Any) -> Encoder:
     return encoder
 
 
+def licence_of(name: str) -> str:
+    """Give the licence of an encoder's weights.
+
+    Parameters
+    ----------
+    name : str
+        As for :func:`build_encoder`, or an encoder's id.
+
+    Returns
+    -------
+    str
+        What the encoder's file says (its ``LICENCE``); "" where it takes weights from
+        elsewhere, or where there is no encoder of that name here.
+    """
+    part_name = name.partition("#")[0].partition("@")[0].partition(":")[0]
+    if part_name not in encoder_names():
+        return ""
+    return str(getattr(_parts.load(FOLDER, part_name), "LICENCE", ""))
+
+
 def _refuse_unknown(name: str, build: Any, config: dict[str, Any]) -> None:
     taken = inspect.signature(build).parameters.values()
     if any(param.kind is param.VAR_KEYWORD for param in taken):

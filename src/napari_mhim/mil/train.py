@@ -24,6 +24,7 @@ from napari_mhim import _parts
 from napari_mhim.errors import CohortError, FeatureMismatchError, TrainingError
 from napari_mhim.events import Note
 from napari_mhim.features.config import ExtractConfig
+from napari_mhim.features.encoder import licence_of
 from napari_mhim.mil.bags import Bag, is_finite
 from napari_mhim.mil.bundle import Bundle
 from napari_mhim.mil.cohort import Cohort, CohortRow
@@ -94,7 +95,8 @@ def fit(
     extract : ExtractConfig, optional
         How slides become these features; read from the bags where not given.
     encoder_licence : str
-        Licence of the encoder's weights, for the card.
+        Licence of the encoder's weights, for the card; the encoder's own file is asked
+        where not given.
     finish : {"", "best", "last"}
         End a stopped run here, with its best or its last weights, in place of going on.
 
@@ -128,9 +130,9 @@ def fit(
         threads=config.threads or cpu_threads(),
     )
     data = _gather(train_bags, val_bags, tuple(classes), cohort)
-    data = replace(
-        data, extract=extract or data.extract, encoder_licence=encoder_licence
-    )
+    extract = extract or data.extract
+    licence = encoder_licence or licence_of(extract.encoder)
+    data = replace(data, extract=extract, encoder_licence=licence)
     if watch is not None:
         _check_alike([data.bags["train"][0], watch])
     start = _start(config, data)

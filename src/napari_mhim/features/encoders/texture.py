@@ -28,6 +28,9 @@ from torch.nn import functional as F
 from napari_mhim.errors import ConfigError
 from napari_mhim.features.encoders import _texture_scaling as scaling
 
+LICENCE = "BSD-3-Clause, as this program; it has no trained weights"
+"""Of what the vectors come from."""
+
 VERSION = 1
 """Goes up with every change of what the numbers mean."""
 
