@@ -63,7 +63,7 @@ def test_hidden_says_whose_scores_they_were() -> None:
 
 def test_both_scores_are_shown_even_when_the_baseline_wins() -> None:
     better, own = made.result(), made.result(False)
-    text = plain(words.comparison("MHIM", better, own))
+    text = plain(words.comparison("MHIM", ("Baseline", better), ("MHIM", own)))
     assert "Baseline 0.91 (above its cut-off 0.44)" in text
     assert "MHIM 0.21 (below its cut-off 0.44)" in text
 

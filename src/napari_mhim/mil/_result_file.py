@@ -50,7 +50,7 @@ def read(path: Path) -> SlideResult:
         raise StoreError(f"no result at {str(path)!r}; run the model on the slide")
     try:
         with h5py.File(path, "r") as file:
-            _check_kind(file, path)
+            check_kind(file, path)
             result = _read(file)
     except StoreError:
         raise
@@ -129,7 +129,8 @@ def _read_grid(group: h5py.Group) -> PatchGrid:
     )
 
 
-def _check_kind(file: h5py.File, path: Path) -> None:
+def check_kind(file: h5py.File, path: Path) -> None:
+    """Refuse what is no result of ours, or newer than this program: StoreError."""
     if file.attrs.get("kind") != _KIND:
         raise StoreError(
             f"{str(path)!r} is no result of this program; choose a file in results/"

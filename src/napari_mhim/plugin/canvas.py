@@ -18,6 +18,7 @@ from napari_mhim.plugin.flying import fly
 from napari_mhim.plugin.open_slides import close_with_layers, slide_of, what
 from napari_mhim.plugin.overlays import (
     ATTENTION,
+    DIFFERENCE,
     EVIDENCE,
     HARD,
     HIDDEN,
@@ -31,8 +32,9 @@ from napari_mhim.plugin.register import grid_transform, slide_transform
 from napari_mhim.plugin.state.desk import DeskState, OpenSlide
 from napari_mhim.slide import Slide, open_slide
 
-PARTS = (SLIDE, EVIDENCE, ATTENTION, HIDDEN, TRUTH, HARD)
-"""Our layers, bottom to top."""
+PARTS = (SLIDE, EVIDENCE, ATTENTION, HIDDEN, DIFFERENCE, TRUTH, HARD)
+"""Our layers, bottom to top; the difference is there only while it is looked at."""
+_ON_GRID = (EVIDENCE, ATTENTION, HIDDEN, DIFFERENCE)
 
 
 class Canvas:
@@ -63,7 +65,8 @@ class Canvas:
         close_with_layers(viewer.layers)
         viewer.layers.events.inserted.connect(self._on_inserted)
         viewer.layers.events.removed.connect(self._on_removed)
-        state.events.shows_baseline.connect(self._swap)
+        state.events.shows_baseline.connect(self._swap, max_args=0)
+        state.events.compared.connect(self._swap_other, max_args=0)
         state.events.measure.connect(self._measure, max_args=0)
         self.adopt()
 
@@ -72,6 +75,7 @@ class Canvas:
         self.viewer.layers.events.inserted.disconnect(self._on_inserted)
         self.viewer.layers.events.removed.disconnect(self._on_removed)
         self.state.events.shows_baseline.disconnect(self._swap)
+        self.state.events.compared.disconnect(self._swap_other)
         self.state.events.measure.disconnect(self._measure)
 
     def layers(self) -> dict[str, Layer]:
@@ -153,7 +157,7 @@ class Canvas:
         truth : PhantomTruth, optional
             Where a made slide's lesions are.
         """
-        self._drop_results()
+        self.drop_result()
         tuples = overlays.result_layers(result, result.target, self.state.mpp, truth)
         for _, kwargs, _ in tuples:
             kwargs["metadata"][OURS].update(truth=truth, baseline=baseline)
@@ -177,8 +181,9 @@ class Canvas:
         noted = next((what(found[p]) for p in (EVIDENCE, HARD) if p in found), {})
         if state.slide is None or not noted:
             state.forget_result()
-        elif noted["result"] not in (state.result, state.baseline):
+        elif noted["result"] not in (state.result, state.baseline, state.compared):
             state.shows_baseline, state.ring = False, -1
+            state.compared = None
             state.truth = noted.get("truth")
             state.baseline = noted.get("baseline")
             state.features_path = noted.get("features_path", "")
@@ -198,7 +203,7 @@ class Canvas:
         self.state.n_patches = None
         for part, layer in self.layers().items():
             result = what(layer).get("result")
-            if part in (EVIDENCE, ATTENTION, HIDDEN) and result is not None:
+            if part in _ON_GRID and result is not None:
                 place = grid_transform(result.grid, self.state.mpp)
             else:
                 place = slide_transform(self.state.mpp)
@@ -276,7 +281,8 @@ class Canvas:
         for layer in held:
             layer.visible = True
 
-    def _drop_results(self) -> None:
+    def drop_result(self) -> None:
+        """Take all overlays away; the slide stays."""
         for part, layer in self.layers().items():
             if part != SLIDE:
                 self.viewer.layers.remove(layer)
@@ -310,6 +316,10 @@ class Canvas:
             layer.metadata[OURS]["result"] = shown
         self._measure()
         state.ring = -1
+
+    def _swap_other(self) -> None:
+        if self.state.shows_baseline:
+            self._swap()
 
     def _measure(self) -> None:
         """Draw the measure that was chosen into the attention layer."""

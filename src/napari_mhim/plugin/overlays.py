@@ -38,6 +38,8 @@ SLIDE, EVIDENCE, ATTENTION, HIDDEN, TRUTH, HARD = (
     "hard",
 )
 """What a layer of ours can be, bottom to top: ``metadata["napari_mhim"]["part"]``."""
+DIFFERENCE = "difference"
+"""The layer of two models' evidence compared; there only while it is looked at."""
 MARKED = "marked"
 """The layer a reader draws areas on; there only while one does."""
 MAX_RINGS = 20
@@ -129,7 +131,7 @@ def evidence_layer(
     """
     limit = float(result.evidence_limits[class_index])
     name = f"Evidence: {result.classes[class_index]}"
-    return _grid_image(
+    return grid_image(
         result,
         result.contribution[:, class_index],
         mpp,
@@ -164,7 +166,7 @@ def attention_layer(
         Image (rows, cols), float32, NaN outside the tissue; off at first.
     """
     values = measure.values(result)  # (N,)
-    return _grid_image(
+    return grid_image(
         result,
         values,
         mpp,
@@ -193,7 +195,7 @@ def hidden_layer(result: SlideResult, mpp: tuple[float, float] | None) -> LayerT
         Image (rows, cols), float32, 1 where hidden, NaN elsewhere; off at first.
     """
     values = np.where(result.mask, 1.0, np.nan)
-    return _grid_image(
+    return grid_image(
         result,
         values,
         mpp,
@@ -228,7 +230,7 @@ def parts_layer(
     values = np.full(len(parts), np.nan)
     for place, bit in ((3, RANDOM), (2, LOW), (1, HIGH)):
         values[(parts & bit) > 0] = place
-    return _grid_image(
+    return grid_image(
         result,
         values,
         mpp,
@@ -355,13 +357,33 @@ def marked_layer(slide: str, mpp: tuple[float, float] | None) -> LayerTuple:
     return None, kwargs, "shapes"
 
 
-def _grid_image(
+def grid_image(
     result: SlideResult,
     values: NDArray[Any],
     mpp: tuple[float, float] | None,
     part: str,
     **kwargs: Any,
 ) -> LayerTuple:
+    """Give a number for each patch as an image over the slide.
+
+    Parameters
+    ----------
+    result : SlideResult
+        Whose patches they are.
+    values : ndarray, shape (N,)
+        What is shown.
+    mpp : tuple of float or None
+        (y, x) micrometres per level-0 pixel.
+    part : str
+        What the layer is.
+    **kwargs : Any
+        Name, colours, limits, opacity and visibility of the layer.
+
+    Returns
+    -------
+    LayerTuple
+        Image (rows, cols), float32, NaN outside the tissue.
+    """
     image = result.grid.raster(np.asarray(values, np.float32))  # (rows, cols)
     fixed = {
         "interpolation2d": "nearest",

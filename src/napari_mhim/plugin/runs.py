@@ -1,6 +1,8 @@
 """The jobs of the dock: which device there is, how many patches, and the prediction."""
 
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from napari_mhim.errors import MhimError
 from napari_mhim.events import Note, Progress
 from napari_mhim.mil.bundle import Bundle
 from napari_mhim.mil.result import SlideResult
-from napari_mhim.pipeline import PredictDone
+from napari_mhim.pipeline import PredictDone, SlideFailed
 from napari_mhim.plugin import jobs
 from napari_mhim.plugin.estimate import PatchCount, count_patches
 from napari_mhim.plugin.jobs import Job, JobState
@@ -27,15 +29,37 @@ class Runs:
     """Emitted when a prediction is done, with its result."""
     noted = Signal(str)
     """Emitted with each sentence a job wants read."""
+    slide_begun = Signal(str)
+    """Emitted with the path of each slide of a queue when its turn comes."""
+    slide_done = Signal(str, str)
+    """Emitted with the paths of a slide and of its result, for each prediction done."""
+    slide_failed = Signal(str, str)
+    """Emitted with the path of a slide of a queue, and why it could not be done."""
+    heard = Signal(object)
+    """Emitted with each event of its own of a job of :meth:`start`."""
+    ended = Signal()
+    """Emitted when a prediction or a queue is over, however."""
 
     def __init__(self, state: DeskState, workspace: Path, device: str = "auto") -> None:
         self.state = state
-        self.workspace = workspace
+        self.workspace = self.home = workspace
         self.wanted_device = device
         self.memory = Memory.read(workspace)
         self._job: Job | None = None
         self._asides: dict[str, Job] = {}
         self._first: tuple[float, int] | None = None
+        self._queue: list[str] = []
+        self._n_queued = 0
+
+    def use_workspace(self, folder: Path) -> None:
+        """Keep features and results in another folder; what the window remembers stays.
+
+        Parameters
+        ----------
+        folder : Path
+            The workspace.
+        """
+        self.workspace = folder
 
     def ask_device(self, wanted: str) -> None:
         """Find out, in a child process, where models will run."""
@@ -67,13 +91,13 @@ class Runs:
         self.state.problem = ""
         self._recall_rate()
         self.memory.bundle = str(self.state.bundle.path)
-        self._keep()
+        self.keep()
 
     def give_mpp(self, mpp: float) -> None:
         """Remember what the user says of a slide without a scale."""
         if self.state.slide is not None:
             self.memory.mpp[self.state.slide.fingerprint] = mpp
-            self._keep()
+            self.keep()
 
     def known_mpp(self) -> float | None:
         """Give what the user once said of the slide on screen, None if nothing."""
@@ -87,28 +111,82 @@ class Runs:
             return
         assert state.slide is not None
         assert state.bundle is not None
+        self._queue, self._n_queued = [], 0
+        self._begin(
+            f"Starting on {state.slide_name()}",
+            pipeline.predict_slide,
+            state.slide.path,
+            str(state.bundle.path),
+            str(self.workspace),
+            self.wanted_device,
+            self._slide_mpp(),
+        )
+
+    def predict_many(self, slides: Sequence[str]) -> None:
+        """Run the model on slides, one after another, in one job.
+
+        Parameters
+        ----------
+        slides : sequence of str
+            Their files, with different names. Nothing happens while another job runs, or
+            without a model.
+        """
+        state = self.state
+        if state.job.is_busy or state.bundle is None or not slides:
+            return
+        self._queue, self._n_queued = list(slides), len(slides)
+        self._begin(
+            f"Starting on {len(slides)} slide{'' if len(slides) == 1 else 's'}",
+            pipeline.predict_slides,
+            list(slides),
+            str(state.bundle.path),
+            str(self.workspace),
+            self.wanted_device,
+        )
+
+    def _begin(self, stage: str, function: Any, *args: Any) -> None:
+        state = self.state
         self._first = None
         state.problem = ""
-        state.job.begin(f"Starting on {state.slide.name}")
+        state.job.begin(stage)
         try:
             self._job = jobs.start(
-                pipeline.predict_slide,
-                state.slide.path,
-                str(state.bundle.path),
-                str(self.workspace),
-                self.wanted_device,
-                self._slide_mpp(),
-                on_event=self._take,
-                on_error=state.tell,
+                function, *args, on_event=self._take, on_error=state.tell
             )
         except MhimError as err:
             state.job.end()
             state.tell(err)
+            self.ended.emit()
             return
+        if self._queue:
+            self.slide_begun.emit(self._queue[0])
         self._job.state_changed.connect(self._follow)
 
+    def start(self, stage: str, function: Any, *args: Any) -> bool:
+        """Start another long job; events of its own come by ``heard``.
+
+        Parameters
+        ----------
+        stage : str
+            What the job bar says until the job does.
+        function : callable
+            Top-level generator function.
+        *args : plain values
+            Its arguments.
+
+        Returns
+        -------
+        bool
+            False where another job is at work.
+        """
+        if self.state.job.is_busy:
+            return False
+        self._queue, self._n_queued = [], 0
+        self._begin(stage, function, *args)
+        return True
+
     def cancel(self) -> None:
-        """Stop the prediction; what is extracted so far is kept on disk."""
+        """Stop the job; what is extracted or written so far is kept on disk."""
         if self._job is not None:
             self._job.cancel()
 
@@ -138,10 +216,10 @@ class Runs:
     def _take(self, event: object) -> None:
         if isinstance(event, Progress):
             now = time.monotonic()
-            self.state.job.take(event, now)
+            self.state.job.take(replace(event, stage=self._stage(event)), now)
             self._clock(event, now)
         elif isinstance(event, Note):
-            self.noted.emit(event.text)
+            self.noted.emit(self.state.without_names(event.text))
         elif isinstance(event, DeviceReady):
             self.state.device = event.detail
             self._recall_rate()
@@ -149,6 +227,29 @@ class Runs:
             self.state.n_patches = event.n
         elif isinstance(event, PredictDone):
             self._finish(Path(event.result_path))
+            self.slide_done.emit(event.slide, event.result_path)
+            self._next(event.slide)
+        elif isinstance(event, SlideFailed):
+            self.slide_failed.emit(event.slide, event.reason)
+            self._next(event.slide)
+        else:
+            self.heard.emit(event)
+
+    def _next(self, done: str) -> None:
+        """Note that a slide of the queue is over, and whose turn it is."""
+        if done in self._queue:
+            self._queue.remove(done)
+            self._first = None
+            if self._queue:
+                self.slide_begun.emit(self._queue[0])
+
+    def _stage(self, event: Progress) -> str:
+        """Say what is being done, and to which slide of how many."""
+        stage = self.state.without_names(event.stage)
+        if self._n_queued < 2:
+            return stage
+        at = self._n_queued - len(self._queue) + 1
+        return f"Slide {min(at, self._n_queued)} of {self._n_queued}: {stage}"
 
     def _finish(self, path: Path) -> None:
         try:
@@ -163,18 +264,20 @@ class Runs:
             or slide.name != result.slide
             or result.fingerprint not in marks
         ):
-            self.noted.emit(
-                f"{result.slide} is done; its result is kept for when you open it again."
-            )
+            if not self._n_queued:
+                done = f"{result.slide} is done; its result is kept for when you open it again."
+                self.noted.emit(self.state.without_names(done))
             return
         self.finished.emit(result)
 
     def _follow(self, job_state: JobState) -> None:
         self.state.job.is_stopping = job_state is JobState.STOPPING
         if job_state is JobState.CANCELLED:
-            self.noted.emit("Cancelled. What was extracted is kept.")
+            self.noted.emit("Cancelled. What was finished is kept.")
         if job_state.is_over:
+            self._queue, self._n_queued = [], 0
             self.state.job.end()
+            self.ended.emit()
 
     def _clock(self, event: Progress, now: float) -> None:
         """Learn how long a patch takes, for the next estimate."""
@@ -187,15 +290,16 @@ class Runs:
             self.state.seconds_per_patch = (now - start) / (event.done - first)
             key = self.state.rate_key()
             self.memory.seconds_per_patch[key] = self.state.seconds_per_patch
-            self._keep()
+            self.keep()
 
     def _recall_rate(self) -> None:
         known = self.memory.seconds_per_patch.get(self.state.rate_key())
         self.state.seconds_per_patch = known
 
-    def _keep(self) -> None:
+    def keep(self) -> None:
+        """Write down what the window remembers; what is wrong with that is told."""
         try:
-            self.memory.write(self.workspace)
+            self.memory.write(self.home)
         except MhimError as err:
             self.state.tell(err)
 

@@ -9,6 +9,9 @@ from html import escape
 
 from napari_mhim.mil.result import SlideResult
 
+Named = tuple[str, SlideResult]
+"""What a result is called, and the result."""
+
 BANNER = "Research use only. Not for diagnosis."
 """Stands on every tab."""
 
@@ -34,6 +37,14 @@ METHOD = (
 WHAT_IF = (
     "Mark an area, and see the score without it, or with nothing else. It shows what the "
     "model uses, not what caused the disease."
+)
+COMPARE = (
+    "The same slide by another model, on the same patches: one after the other in the same "
+    "colours, side by side, or the difference."
+)
+DIFFERENCE = (
+    "Where B pushes the score more (+) or less (−) than A. Each model has a scale of its "
+    "own: the pattern counts, not the number."
 )
 REPORT = (
     "Files of this result to keep or to pass on. They are no pathology report; areas left "
@@ -146,25 +157,82 @@ def other_scores(result: SlideResult) -> str:
     return " · ".join(f"{escape(name)} {value:.2f}" for name, value in pairs)
 
 
-def comparison(shown: str, other: SlideResult, own: SlideResult) -> str:
+def comparison(shown: str, first: Named, second: Named) -> str:
     """Say both scores beside each other.
 
     Parameters
     ----------
     shown : str
-        ``"MHIM"`` or ``"Baseline"``: whose evidence is on the slide.
-    other, own : SlideResult
-        The baseline's and the MHIM model's result.
+        Name of the one whose evidence is on the slide.
+    first, second : tuple of str and SlideResult
+        What each is called, and what it saw.
 
     Returns
     -------
     str
         Rich text.
     """
-    scores = (
-        f"Baseline {other.score:.2f}{_side(other)} · MHIM {own.score:.2f}{_side(own)}."
+    scores = " · ".join(
+        f"{escape(name)} {one.score:.2f}{_side(one)}" for name, one in (first, second)
     )
-    return f"Shown: <b>{shown}</b>. {scores} Same colours for both."
+    return f"Shown: <b>{escape(shown)}</b>. {scores}. Same colours for both."
+
+
+def who_is_right(first: Named, second: Named, has_it: bool) -> str:
+    """Say which of two models comes to the truth of a made slide.
+
+    Parameters
+    ----------
+    first, second : tuple of str and SlideResult
+        What each is called, and what it saw.
+    has_it : bool
+        Whether the slide holds a lesion.
+
+    Returns
+    -------
+    str
+        One sentence, "" where one of them has no cut-off.
+    """
+    if first[1].cutoff is None or second[1].cutoff is None:
+        return ""
+    pair = (first, second)
+    right = [escape(name) for name, one in pair if is_above(one) == has_it]
+    wrong = [escape(name) for name, one in pair if is_above(one) != has_it]
+    truth = "This made slide holds" + (" a lesion" if has_it else " no lesion")
+    if not wrong:
+        return f"{truth}: both are right."
+    if not right:
+        return f"{truth}: both are wrong."
+    return f"{truth}: <b>{right[0]} is right, {wrong[0]} is wrong here.</b>"
+
+
+def disagreement(first: Named, second: Named) -> str:
+    """Say whether two models come to the same side of their cut-offs, "" without one."""
+    (one, a), (other, b) = first, second
+    if a.cutoff is None or b.cutoff is None:
+        return ""
+    if is_above(a) == is_above(b):
+        return "Both come to the same side of their cut-offs."
+    above, below = (one, other) if is_above(a) else (other, one)
+    return (
+        f"<b>They disagree</b>: {escape(above)} is above its cut-off, {escape(below)} "
+        "below. Neither is the truth."
+    )
+
+
+def beside(name: str, result: SlideResult) -> str:
+    """Say whose result a second window shows, plain text."""
+    target = result.classes[result.target]
+    return (
+        f"{name}. {_capital(target)}: score {result.score:.2f}{_side(result)}. The same "
+        f"colours as in the first window; the two move together. {BANNER}"
+    )
+
+
+def is_above(result: SlideResult) -> bool:
+    """Tell whether a score reaches its cut-off; there must be one."""
+    assert result.cutoff is not None
+    return result.score >= result.cutoff.value
 
 
 def what_if(
@@ -280,6 +348,5 @@ def _cutoff(result: SlideResult, name: str) -> str:
 def _side(result: SlideResult) -> str:
     if result.cutoff is None:
         return ""
-    is_above = result.score >= result.cutoff.value
-    side = "above" if is_above else "below"
+    side = "above" if is_above(result) else "below"
     return f" ({side} its cut-off {result.cutoff.value:.2f})"

@@ -1,5 +1,7 @@
 """What the dock knows: slide, model, device, result, and why it cannot run just now."""
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,6 +16,9 @@ from napari_mhim.plugin.measures import FIRST, MEASURES, Measure
 from napari_mhim.plugin.overlays import MAX_RINGS
 from napari_mhim.plugin.state.progress import JobProgress, number
 from napari_mhim.slide import GridConfig, Slide
+
+_PATH = re.compile(r"""(['"])([^'"\n]*[/\\])([^'"/\\\n]*)\1""")
+"""A quoted path: its quote, its folder, its last part."""
 
 
 @dataclass(frozen=True)
@@ -68,12 +73,14 @@ class DeskState:
     """What the model saw on this slide."""
     baseline: SlideResult | None = None
     """What a model trained without hiding saw on it."""
+    compared: SlideResult | None = None
+    """Another result to flip with; None where that is the baseline."""
     truth: PhantomTruth | None = None
     """Where a made slide's lesions are."""
     features_path: str = ""
     """Where the slide's features are, "" where the workspace must be looked through."""
     shows_baseline: bool = False
-    """Whether the layers show the baseline."""
+    """Whether the layers show :attr:`other`: the baseline, or what is compared."""
     measure: str = FIRST
     """Which of ``MEASURES`` the attention layer shows."""
     ring: int = -1
@@ -82,6 +89,8 @@ class DeskState:
     """One sentence on what went wrong, empty when nothing did."""
     details: str = ""
     """What stands behind the problem, for whoever mends it."""
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    """What to say in place of names of slides and patients; empty where names show."""
     job: JobProgress = field(default_factory=JobProgress)
     """The job bar."""
 
@@ -96,7 +105,7 @@ class DeskState:
 
     def forget_result(self) -> None:
         """Let go of result, baseline, truth and features."""
-        self.result = self.baseline = None
+        self.result = self.baseline = self.compared = None
         self.truth, self.features_path = None, ""
         self.measure = FIRST
         self.shows_baseline, self.ring = False, -1
@@ -110,8 +119,13 @@ class DeskState:
 
     @property
     def shown(self) -> SlideResult | None:
-        """Give the result that the layers show: the model's or the baseline's."""
-        return self.baseline if self.shows_baseline else self.result
+        """Give the result that the layers show: the model's, or the other one."""
+        return self.other if self.shows_baseline else self.result
+
+    @property
+    def other(self) -> SlideResult | None:
+        """Give what the result can be flipped with, None where there is nothing."""
+        return self.baseline if self.compared is None else self.compared
 
     @property
     def measured(self) -> Measure:
@@ -174,7 +188,38 @@ class DeskState:
         if self.slide is None:
             return "No slide open"
         role = self._role()
-        return self.slide.name + (f" · {role}" if role else "")
+        return self.slide_name() + (f" · {role}" if role else "")
+
+    def slide_name(self) -> str:
+        """Give the name to show for the slide: its number where names are hidden."""
+        if self.slide is None:
+            return ""
+        hidden = "slide without a number" if self.aliases else self.slide.name
+        return self.aliases.get(self.slide.name, hidden)
+
+    def without_names(self, text: str) -> str:
+        """Give a sentence with numbers for the names and folders in it, where names are hidden.
+
+        Parameters
+        ----------
+        text : str
+            What was to be said.
+
+        Returns
+        -------
+        str
+            The same where names show.
+        """
+        if not self.aliases:
+            return text
+        # folders first: a patient's name may stand in any of them
+        text = _PATH.sub(lambda found: found[1] + found[3] + found[1], text)
+        names = dict(self.aliases)
+        if self.slide is not None:
+            names.setdefault(self.slide.name, self.slide_name())
+        for name in sorted(filter(text.__contains__, names), key=len, reverse=True):
+            text = text.replace(name, names[name])
+        return text
 
     def _role(self) -> str:
         if self.result is not None:
@@ -199,8 +244,9 @@ class DeskState:
         error : Exception
             What was raised; its ``__notes__`` are the details.
         """
-        self.details = "\n".join(getattr(error, "__notes__", ()))
-        sentence = str(error)
+        notes = "\n".join(getattr(error, "__notes__", ()))
+        self.details = self.without_names(notes)
+        sentence = self.without_names(str(error))
         self.problem = sentence[:1].upper() + sentence[1:]
 
     def ring_labels(self) -> dict[str, int] | None:

@@ -7,7 +7,8 @@ from typing import ClassVar
 from psygnal import SignalGroupDescriptor
 
 from napari_mhim.errors import StoreError
-from napari_mhim.export import ExportOptions, command_line
+from napari_mhim.export.command import command_line
+from napari_mhim.export.options import ExportOptions
 from napari_mhim.mil.result import SlideResult
 from napari_mhim.workspace import Workspace
 

@@ -7,7 +7,14 @@ from qtpy.QtCore import QRectF, QSize, Qt
 from qtpy.QtGui import QColor, QLinearGradient, QPainter, QPen
 from qtpy.QtWidgets import QCheckBox, QSizePolicy, QVBoxLayout, QWidget
 
-from napari_mhim.plugin.overlays import ATTENTION, EVIDENCE, HARD, HIDDEN, TRUTH
+from napari_mhim.plugin.overlays import (
+    ATTENTION,
+    DIFFERENCE,
+    EVIDENCE,
+    HARD,
+    HIDDEN,
+    TRUTH,
+)
 from napari_mhim.plugin.palette import RING_COLOUR, TRUTH_COLOUR
 from napari_mhim.plugin.widgets.text import label
 
@@ -167,6 +174,8 @@ class LayerRow(QWidget):  # type: ignore[misc]
     def _key(self) -> list[QWidget]:
         if self.part == EVIDENCE:
             return [self._bar(("← against", "for →"), "push on the score")]
+        if self.part == DIFFERENCE:
+            return [self._bar(("← A more", "B more →"), "B − A")]
         if self.part == ATTENTION:
             self.attention_bar = self._bar(("", ""), "")
             return [self.attention_bar]

@@ -20,7 +20,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_mhim.errors import MhimError
-from napari_mhim.export import ExportDone, export
+from napari_mhim.export.exporting import ExportDone, export
 from napari_mhim.export.options import OVERLAYS, PATCHES
 from napari_mhim.plugin import words
 from napari_mhim.plugin.desk import Desk

@@ -8,11 +8,21 @@ from qtpy.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout, QWidget
 from napari_mhim.plugin import words
 from napari_mhim.plugin.canvas import PARTS
 from napari_mhim.plugin.desk import Desk
-from napari_mhim.plugin.overlays import ATTENTION, EVIDENCE, HARD, HIDDEN, SLIDE, TRUTH
+from napari_mhim.plugin.overlays import (
+    ATTENTION,
+    DIFFERENCE,
+    EVIDENCE,
+    HARD,
+    HIDDEN,
+    SLIDE,
+    TRUTH,
+)
+from napari_mhim.plugin.widgets.compare import Compare
 from napari_mhim.plugin.widgets.gallery import Patches
 from napari_mhim.plugin.widgets.legend import LayerRow
 from napari_mhim.plugin.widgets.measure import MeasureRow
 from napari_mhim.plugin.widgets.method import MethodView
+from napari_mhim.plugin.widgets.report import Report
 from napari_mhim.plugin.widgets.section import Section
 from napari_mhim.plugin.widgets.text import boxed, button, label, title
 from napari_mhim.plugin.widgets.tour import Tour
@@ -28,6 +38,16 @@ SECTIONS: tuple[tuple[str, str, Callable[[Desk], QWidget]], ...] = (
         "What if",
         "The score without an area of the slide; areas left out for good.",
         WhatIf,
+    ),
+    (
+        "Compare",
+        "The same slide by another model: flip, difference, side by side.",
+        Compare,
+    ),
+    (
+        "Report",
+        "Tables, pictures and a page to keep of this result.",
+        Report,
     ),
     (
         "Method view",
@@ -187,6 +207,8 @@ class ReviewTab(QWidget):  # type: ignore[misc]
             return words.HARD
         if part == TRUTH:
             return words.TRUTH
+        if part == DIFFERENCE:
+            return words.DIFFERENCE
         if shown is None:
             return ""
         if part == HIDDEN:

@@ -104,6 +104,7 @@ class Tour(QWidget):  # type: ignore[misc]
 
     def show_comparison(self) -> None:
         """Step 5: the same evidence, by a model trained without hiding."""
+        self._state.compared = None
         self._canvas.show_only(EVIDENCE, HARD)
         self._canvas.look_at_all()
         self._say(4, "")
@@ -142,7 +143,11 @@ class Tour(QWidget):  # type: ignore[misc]
             return
         if self.steps[4].isChecked():
             name = "Baseline" if state.shows_baseline else "MHIM"
-            text = words.comparison(name, state.baseline, state.result)
+            pair = (("Baseline", state.baseline), ("MHIM", state.result))
+            text = words.comparison(name, *pair)
+            if state.truth is not None:
+                has_it = any(state.truth.polygons.values())
+                text = f"{text} {words.who_is_right(*pair, has_it)}"
             self._say(4, text)
 
     def _tell_ring(self) -> None:
