@@ -108,7 +108,7 @@ def test_the_card_says_what_must_be_said(bundle: Bundle) -> None:
     assert text.startswith("---\n")
     assert "Research use only. Not for diagnosis." in text
     assert "| train | 8 | 4 | 4 |" in text
-    assert "texture#made: not stated" in text
+    assert "texture#made: BSD-3-Clause" in text
     assert "not calibrated" in text
     assert f"{bundle.config.cutoff.value:.3f}, set on 4 validation slides" in text
     assert "optimistic" in text
