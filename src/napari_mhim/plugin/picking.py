@@ -136,8 +136,8 @@ class Picking:
         viewer.mouse_move_callbacks.append(self._on_move)
         viewer.mouse_drag_callbacks.append(self._on_press)
         viewer.layers.events.removed.connect(self._on_removed)
-        self._state.events.current.connect(self.outline, max_args=0)
-        self._state.events.figures.connect(self.outline, max_args=0)
+        for event in self._events():
+            event.connect(self.outline, max_args=0)
         self.outline()
 
     def close(self) -> None:
@@ -148,8 +148,8 @@ class Picking:
         viewer = self._canvas.viewer
         viewer.mouse_move_callbacks.remove(self._on_move)
         viewer.mouse_drag_callbacks.remove(self._on_press)
-        self._state.events.current.disconnect(self.outline)
-        self._state.events.figures.disconnect(self.outline)
+        for event in self._events():
+            event.disconnect(self.outline)
         self._state.hovered = -1
         self._take_away()
         viewer.layers.events.removed.disconnect(self._on_removed)
@@ -176,8 +176,8 @@ class Picking:
             # napari makes it the active one: a click would move it
             viewer.layers.selection.active = active
         else:
-            self._layer.data = data
-            self._layer.size = kwargs["size"]
+            self._layer.data, self._layer.size = data, kwargs["size"]
+            self._layer.scale, self._layer.units = kwargs["scale"], kwargs["units"]
 
     def fly(self) -> None:
         """Show the current patch close by; where it has a ring, that is the ring in view."""
@@ -222,6 +222,10 @@ class Picking:
         y, x = slide.world_to_data(world)[-2:]
         # the centre of level-0 pixel (0, 0) is napari's origin, its corner is ours
         return self._finder[1].at(y + 0.5, x + 0.5)
+
+    def _events(self) -> tuple[Any, ...]:
+        events = self._state.events
+        return events.current, events.figures, self._canvas.state.events.given_mpp
 
     def _on_move(self, viewer: Any, event: Any) -> None:
         self._state.hovered = self.patch_at(event.position)

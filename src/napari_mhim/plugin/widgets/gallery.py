@@ -8,6 +8,7 @@ from qtpy.QtWidgets import (
     QDoubleSpinBox,
     QGridLayout,
     QHBoxLayout,
+    QSizePolicy,
     QSpinBox,
     QToolButton,
     QVBoxLayout,
@@ -95,7 +96,7 @@ class Patches(QWidget):  # type: ignore[misc]
 
     def _events(self) -> tuple[Any, ...]:
         events = self._desk.state.events
-        return (events.result, events.shows_baseline)
+        return (events.result, events.baseline, events.shows_baseline)
 
     def _take(self) -> None:
         self.state.take(self._desk.state.shown)
@@ -185,15 +186,17 @@ class Gallery(QWidget):  # type: ignore[misc]
         self.least.valueChanged.connect(self._filter)
         self.hidden = _combo(HIDDEN_OR_NOT, "What would be hidden in training, or not.")
         self.hidden.currentIndexChanged.connect(self._filter)
-        first, second = QHBoxLayout(), QHBoxLayout()
-        first.addWidget(self.kind, 1)
-        first.addWidget(self.seed)
-        second.addWidget(self.sort, 1)
-        second.addWidget(self.way)
-        grid.addLayout(first, 0, 0)
-        grid.addLayout(second, 0, 1)
+        order = QHBoxLayout()
+        order.addWidget(self.sort, 1)
+        order.addWidget(self.way)
+        grid.addWidget(self.kind, 0, 0)
+        grid.addLayout(order, 0, 1)
         grid.addWidget(self.hidden, 1, 0)
         grid.addWidget(self.least, 1, 1)
+        grid.addWidget(self.seed, 2, 0)
+        # what they could say at most must not widen the dock
+        for one in (self.kind, self.sort, self.hidden, self.least, self.seed):
+            one.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         for one in (0, 1):
             grid.setColumnStretch(one, 1)
         return grid
@@ -241,11 +244,6 @@ def _combo(choices: dict[str, str], tip: str) -> QComboBox:
     for name, called in choices.items():
         made.addItem(called, name)
     made.setToolTip(tip)
-    # the longest name must not widen the dock
-    made.setSizeAdjustPolicy(
-        QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-    )
-    made.setMinimumContentsLength(8)
     return made
 
 
