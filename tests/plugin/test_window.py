@@ -52,6 +52,7 @@ def visible(dock) -> set[str]:
 def test_an_empty_dock_says_what_to_do_first(viewer) -> None:
     dock = show.open_dock(viewer)
     assert [dock.tabs.tabText(n) for n in range(dock.tabs.count())] == [
+        "Slides",
         "Analyse",
         "Review",
     ]
@@ -62,7 +63,7 @@ def test_an_empty_dock_says_what_to_do_first(viewer) -> None:
 
 def test_the_first_screen(dock, viewer) -> None:
     assert visible(dock) == {SLIDE, EVIDENCE, HARD}
-    assert dock.tabs.currentIndex() == 1
+    assert dock.tab == "Review"
     assert "above the cut-off 0.44" in dock.review.score.text()
     assert dock.header.headline.text() == "<b>both · held-out slide</b>"
     assert viewer.layers.selection.active.name == "Slide"
@@ -227,7 +228,7 @@ def test_a_slide_without_scale_wears_a_badge_and_remembers_what_it_is_told(
 def test_nothing_is_cut_off_on_a_small_screen(dock) -> None:
     dock.review.tour.steps[4].click()
     settle()
-    for number, tab in enumerate((dock.analyse, dock.review)):
+    for number, tab in enumerate((dock.slides, dock.analyse, dock.review)):
         dock.tabs.setCurrentIndex(number)
         settle()
         room = dock.tabs.widget(number).viewport().width()
@@ -255,7 +256,7 @@ def test_a_dock_opened_again_shows_the_result_that_is_there(dock, viewer) -> Non
     again = show.open_dock(viewer)
     assert again is not dock
     assert again.state.result.slide == "both"
-    assert again.tabs.currentIndex() == 1
+    assert again.tab == "Review"
 
 
 def test_run_from_button_to_result(viewer, small_run, qtbot) -> None:
@@ -271,7 +272,7 @@ def test_run_from_button_to_result(viewer, small_run, qtbot) -> None:
     assert not dock.job_bar.isHidden()
     qtbot.waitUntil(lambda: dock.state.result is not None, timeout=120_000)
     assert dock.state.problem == ""
-    assert dock.tabs.currentIndex() == 1
+    assert dock.tab == "Review"
     assert dock.state.n_patches == len(dock.state.result)
     kept = dock.runs.workspace / "results"
     (path,) = kept.rglob("*.h5")
@@ -303,7 +304,7 @@ def test_open_sample_shows_slide_result_and_dock(
         settle()
         dock = show.open_dock(viewer)
         assert dock.state.result.slide == name
-        assert dock.tabs.currentIndex() == 1
+        assert dock.tab == "Review"
         assert len(dock.canvas.layers()[HARD].data) == n_rings
         assert [layer.name for layer in viewer.layers.selection] == ["Slide"]
         assert len(viewer.layers) == 6

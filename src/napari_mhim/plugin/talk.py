@@ -19,14 +19,17 @@ class Talk:
     ----------
     state : DeskState
         What the dock shows.
-    workspace : Path
-        Where features are looked for.
+    workspace : callable
+        Gives the folder where features are looked for.
     device : callable
         Gives the device the user wants.
     """
 
     def __init__(
-        self, state: DeskState, workspace: Path, device: Callable[[], str]
+        self,
+        state: DeskState,
+        workspace: Callable[[], Path],
+        device: Callable[[], str],
     ) -> None:
         self._state, self._workspace, self._device = state, workspace, device
         self._conversation: Conversation | None = None
@@ -73,7 +76,7 @@ class Talk:
         if state.bundle is None or state.slide is None:
             return None
         wanted = pipeline.extract_config(state.bundle.config)
-        place = Workspace(self._workspace)
+        place = Workspace(self._workspace())
         path = pipeline.features_path(place, state.slide.path, wanted)
         return path if path.is_file() else None
 

@@ -214,10 +214,8 @@ def _slide_text(state: DeskState) -> str:
     else:
         scale = " × ".join(f"{value:.4g}" for value in dict.fromkeys(slide.mpp))
         scale += " µm per px"
-    return (
-        f"{escape(Path(slide.path).name)}<br>"
-        f"{number(width)} × {number(height)} px · {scale}"
-    )
+    name = state.slide_name() if state.aliases else Path(slide.path).name
+    return f"{escape(name)}<br>{number(width)} × {number(height)} px · {scale}"
 
 
 def _model_text(bundle: Bundle | None) -> str:

@@ -20,6 +20,8 @@ from napari_mhim.plugin.widgets import keys
 from napari_mhim.plugin.widgets.analyse import AnalyseTab
 from napari_mhim.plugin.widgets.header import Header, JobBar, Message
 from napari_mhim.plugin.widgets.review import ReviewTab
+from napari_mhim.plugin.widgets.slides import SlidesTab
+from napari_mhim.plugin.worklist import Worklist
 from napari_mhim.settings import load_settings
 
 if TYPE_CHECKING:
@@ -42,15 +44,20 @@ class MhimDock(QWidget):  # type: ignore[misc]
         self.runs = Runs(self.state, Path(settings.workspace), settings.device)
         self.canvas = Canvas(viewer, self.state, partial(QTimer.singleShot, 0))
         self.talk = Talk(
-            self.state, Path(settings.workspace), lambda: self.runs.wanted_device
+            self.state,
+            lambda: self.runs.workspace,
+            lambda: self.runs.wanted_device,
         )
         self.desk = Desk(self.state, self.canvas, self.runs, self.talk)
+        self.worklist = Worklist(self.desk)
         self.header = Header(self.state)
         self.message = Message(self.state)
         self.job_bar = JobBar(self.state, self.runs.cancel)
+        self.slides = SlidesTab(self.worklist)
         self.analyse = AnalyseTab(self.state, self.canvas, self.runs, self.open_slide)
         self.review = ReviewTab(self.desk)
         self.tabs = QTabWidget()
+        self._add_tab(self.slides, "Slides", "The list of slides: open, label, queue.")
         self._add_tab(self.analyse, "Analyse", "Open a slide, choose a model, run it.")
         self._add_tab(self.review, "Review", "What the model saw on this slide.")
         column = QVBoxLayout(self)
@@ -61,6 +68,7 @@ class MhimDock(QWidget):  # type: ignore[misc]
         column.addWidget(self.tabs, 1)
         column.addWidget(self.job_bar)
         self.setMinimumWidth(320)
+        self.setAcceptDrops(True)
         self._connect(viewer)
         self._begin()
 
@@ -74,6 +82,28 @@ class MhimDock(QWidget):  # type: ignore[misc]
         """Watch the window the dock is in, which is another one when it floats."""
         self.window().installEventFilter(self._alt_h)
         super().showEvent(event)
+
+    def dragEnterEvent(self, event: Any) -> None:
+        """Take slides, folders, tables and models that are dragged over the dock."""
+        if event.mimeData().hasUrls():
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: Any) -> None:
+        """Open what was dropped."""
+        paths = [url.toLocalFile() for url in event.mimeData().urls()]
+        if any(paths):
+            event.acceptProposedAction()
+            self.worklist.open([path for path in paths if path])
+
+    @property
+    def tab(self) -> str:
+        """Give the name of the tab in front."""
+        return str(self.tabs.tabText(self.tabs.currentIndex()))
+
+    def turn_to(self, name: str) -> None:
+        """Bring a tab to the front, by its name."""
+        names = [self.tabs.tabText(n) for n in range(self.tabs.count())]
+        self.tabs.setCurrentIndex(names.index(name))
 
     def changeEvent(self, event: Any) -> None:
         """Go for good when napari takes the dock out: it only forgets it."""
@@ -90,11 +120,9 @@ class MhimDock(QWidget):  # type: ignore[misc]
             The slide's file.
         """
         try:
-            self.canvas.open(path)
+            self.worklist.open_file(path)
         except MhimError as err:
             self.state.tell(err)
-            return
-        self.state.problem = ""
 
     def show_layers(self, layers: list[LayerTuple]) -> None:
         """Show a slide with its result, in place of what is on screen, at the Review tab.
@@ -124,15 +152,18 @@ class MhimDock(QWidget):  # type: ignore[misc]
     def _connect(self, viewer: Any) -> None:
         self.runs.finished.connect(self._show_result)
         self.runs.noted.connect(self.message.note)
+        for told in (self.worklist.noted, self.slides.labelling.noted):
+            told.connect(self.message.note)
         self.state.events.result.connect(self._on_result)
         self.state.events.slide.connect(self._recall_mpp, max_args=0)
         bound = keys.bind(
             viewer, self.canvas, self.review.next.click, self.review.previous.click
         )
+        bound += keys.bind_list(viewer, self, self.worklist, self.slides.labelling)
         self._alt_h = keys.HelpKeepsOff(self)
         # the slot must not belong to the dock: it runs when the dock is half gone
         self.destroyed.connect(
-            partial(_clean_up, viewer, self.desk, self.review, bound)
+            partial(_clean_up, viewer, self.desk, (self.slides, self.review), bound)
         )
 
     def _begin(self) -> None:
@@ -152,16 +183,26 @@ class MhimDock(QWidget):  # type: ignore[misc]
             self.runs.ask_device(self.runs.wanted_device)
 
     def _show_result(self, result: SlideResult) -> None:
-        self.canvas.show_result(result)
+        if not self.worklist.keeps_back(result):
+            self.canvas.show_result(result)
 
     def _on_result(self, result: SlideResult | None) -> None:
-        self.tabs.setCurrentIndex(0 if result is None else 1)
+        self._turn_to(result is not None)
         if result is None:
             return
         noted = [what(layer) for layer in self.canvas.layers().values()]
         folder = next((n["bundle_path"] for n in noted if n.get("bundle_path")), "")
         if folder and Path(folder).is_dir():
             self.runs.choose_bundle(folder)
+
+    def _turn_to(self, has_result: bool) -> None:
+        """Show the tab that belongs to what is on screen, unless the reader goes on."""
+        if self.worklist.is_stepping:
+            return
+        if has_result:
+            self.turn_to("Review")
+        elif self.tab == "Review":
+            self.turn_to("Analyse")
 
     def _recall_mpp(self) -> None:
         slide = self.state.slide
@@ -170,9 +211,15 @@ class MhimDock(QWidget):  # type: ignore[misc]
             self.canvas.set_mpp(known)
 
 
-def _clean_up(viewer: Any, desk: Desk, review: ReviewTab, bound: list[str]) -> None:
+def _clean_up(
+    viewer: Any,
+    desk: Desk,
+    tabs: tuple[SlidesTab, ReviewTab],
+    bound: list[str],
+) -> None:
     keys.unbind(viewer, bound)
     desk.runs.stop_all()
     desk.talk.release()
-    review.release()
+    for tab in tabs:
+        tab.release()
     desk.canvas.release()

@@ -1,11 +1,17 @@
 """The keys the dock binds in the viewer while it is open."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtGui import QKeySequence
+from qtpy.QtWidgets import QShortcut, QWidget
 
 from napari_mhim.plugin.canvas import Canvas
+from napari_mhim.plugin.labelling import Labelling
+from napari_mhim.plugin.state.labels import NOT_ASSESSABLE
+from napari_mhim.plugin.worklist import Worklist
 
 
 class HelpKeepsOff(QObject):  # type: ignore[misc]
@@ -67,6 +73,57 @@ def bind(viewer: Any, canvas: Canvas, next_ring: Any, previous_ring: Any) -> lis
     for key, act in keys.items():
         viewer.bind_key(key, act, overwrite=True)
     return list(keys)
+
+
+def bind_list(
+    viewer: Any, dock: QWidget, worklist: Worklist, labelling: Labelling
+) -> list[str]:
+    """Bind the keys of the list: in the viewer, and where the dock has the focus.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        The viewer.
+    dock : QWidget
+        The dock; its shortcuts go with it.
+    worklist, labelling : Worklist, Labelling
+        What the keys act on.
+
+    Returns
+    -------
+    list of str
+        The viewer's keys, for :func:`unbind`.
+    """
+    acts: dict[str, tuple[str, Callable[[], object]]] = {
+        "Alt-PageDown": ("Open the next slide.", lambda: worklist.step(1)),
+        "Alt-PageUp": ("Open the slide before.", lambda: worklist.step(-1)),
+        "Alt-Backspace": ("Take the label back.", lambda: labelling.label("")),
+        "Alt-N": ("Not assessable.", lambda: labelling.label(NOT_ASSESSABLE)),
+        "Alt-R": ("Mark as reviewed, or not.", labelling.toggle_reviewed),
+    }
+    for number in range(10):
+        what = f"Label: class {number}." if number else "Label: uncertain."
+        acts[f"Alt-{number}"] = (what, partial(labelling.label_number, number))
+    for key, (what, act) in acts.items():
+        viewer.bind_key(key, _for_viewer(act, what), overwrite=True)
+        # a table or a field that has the focus keeps keys from the viewer
+        shortcut = QShortcut(QKeySequence(_for_qt(key)), dock)
+        shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+        shortcut.activated.connect(act)
+    return list(acts)
+
+
+def _for_viewer(act: Callable[[], object], what: str) -> Callable[[Any], None]:
+    def run(viewer: Any) -> None:
+        act()
+
+    run.__doc__ = what  # napari's list of keys shows it
+    return run
+
+
+def _for_qt(key: str) -> str:
+    names = {"PageDown": "PgDown", "PageUp": "PgUp"}
+    return "+".join(names.get(part, part) for part in key.split("-"))
 
 
 def unbind(viewer: Any, keys: list[str]) -> None:
