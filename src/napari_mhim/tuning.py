@@ -310,7 +310,7 @@ def _save_adjusted(
     ]
     made = replace(
         config,
-        name=out.name,
+        name=out.parent.name if out.name == "bundle" else out.name,
         cutoff=cutoff,
         salt=salt,
         roles=roles,
@@ -319,6 +319,7 @@ def _save_adjusted(
             "parent": {**said, "cutoff_before": before, "figures_before": both[0]},
         },
         metrics=both[1],
+        agreement_errors={},  # those were errors at the old cut-off
     )
     save_bundle(out, made, parent.tensors(), card(made))
     old = "none" if config.cutoff is None else f"{config.cutoff.value:.3f}"

@@ -76,6 +76,11 @@ class BundleConfig:
     """How, when and on how many slides: for the card."""
     metrics: Mapping[str, Any] = field(default_factory=dict)
     """Figures on the validation slides, with intervals."""
+    distances: Mapping[str, Any] = field(default_factory=dict)
+    """How far validation and training slides are from the training features, by role."""
+    agreement_errors: Mapping[str, Any] = field(default_factory=dict)
+    """Whether low teacher–student agreement went with errors on validation; empty where
+    there were too few errors to tell."""
     encoder_licence: str = ""
     """Licence of the encoder's weights, "" when not stated."""
     origin: Mapping[str, Any] = field(default_factory=dict)

@@ -148,8 +148,22 @@ def _figures(config: BundleConfig) -> str:
     grouped: Mapping[str, Any] = config.metrics.get("per_patient", {})
     if grouped:
         lines += [_figure(label, grouped[key], "patients") for key, label in _FIGURES]
+    lines.append("\n" + _doubts(config))
     lines.append("\nBy site or subgroup: not assessed.")
     return "\n".join(lines) + "\n"
+
+
+def _doubts(config: BundleConfig) -> str:
+    """Say what low teacher–student agreement is worth, as far as validation tells."""
+    found = config.agreement_errors
+    if not found:
+        return "Whether low teacher–student agreement predicts errors: not assessed."
+    worth = "a caution" if found["low"] > 0.5 else "no caution: it may be chance"
+    return (
+        f"Low teacher–student agreement predicted {found['errors']} errors on "
+        f"{found['n']} validation slides with AUROC {found['auroc']:.2f} (interval from "
+        f"{found['low']:.2f}): {worth}. Both can be wrong together."
+    )
 
 
 def _figure(label: str, entry: Mapping[str, Any], unit: str) -> str:

@@ -19,13 +19,20 @@ from napari_mhim.mil.card import card
 from napari_mhim.mil.checkpoint import Standing
 from napari_mhim.mil.cohort import Cohort
 from napari_mhim.mil.config import TrainConfig
-from napari_mhim.mil.cutoff import Cutoff, choose_cutoff
+from napari_mhim.mil.cutoff import Cutoff, choose_cutoff, decide
 from napari_mhim.mil.descent import before_after, descent
 from napari_mhim.mil.evaluate import by_patient, evaluate, metrics_as_dict
 from napari_mhim.mil.recipe import Recipe
 from napari_mhim.mil.run import RunFolder, environment
-from napari_mhim.mil.scoring import evidence_limits, score
+from napari_mhim.mil.scoring import as_array, evidence_limits, score
 from napari_mhim.mil.temperature import fit_temperature, tempered, why_not
+from napari_mhim.mil.unlike import (
+    LEAST_ERRORS,
+    agreement_kept,
+    agreement_of,
+    distance,
+    distances_kept,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,11 +99,13 @@ def save_outcome(
     # the cut-off is one of the scores as they will be given
     probabilities = tempered(found.probabilities, temperature)
     cutoff = choose_cutoff(labels, probabilities)
+    is_wrong = decide(probabilities, cutoff) != labels
+    statistics = _statistics(data.bags["train"])
     limits_role = "val" if data.bags["val"] else "train"
     limits = evidence_limits(student, data.tensors[limits_role])
     assert limits is not None  # there is always a training bag
     settings = recipe.describe()
-    parent = None if data.parent is None else data.parent.config
+    parent = data.parent.config if data.parent else None
     salt, roles = salted_roles(_by_role(data), parent)
     first = data.bags["train"][0]
     bundle_config = BundleConfig(
@@ -123,14 +132,14 @@ def save_outcome(
         evidence_limits_from=f"{len(data.bags[limits_role])} {limits_role} slides",
         salt=salt,
         roles=roles,
-        trained={
-            **_trained(data, config, standing),
-            **_descent(data, config, labels, probabilities),
-        },
+        trained=_trained(data, config, standing)
+        | _descent(data, config, labels, probabilities),
         metrics=_metrics(data.bags["val"], labels, probabilities, cutoff, config),
+        distances=_distances(data, statistics),
+        agreement_errors=_agreement_errors(recipe, data, is_wrong),
         encoder_licence=data.encoder_licence,
     )
-    tensors = {**_tensors(recipe), **_statistics(data.bags["train"])}
+    tensors = {**_tensors(recipe), **statistics}
     return save_bundle(run.bundle_path, bundle_config, tensors, card(bundle_config))
 
 
@@ -201,6 +210,32 @@ def _statistics(bags: Sequence[Bag]) -> dict[str, Tensor]:
         "features.mean": torch.from_numpy(mean.astype(np.float32)),
         "features.std": torch.from_numpy(deviation.astype(np.float32)),
     }
+
+
+def _distances(data: Data, statistics: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Give how far the run's own slides are from its training features."""
+    both = tuple(as_array(statistics[f"features.{name}"]) for name in ("mean", "std"))
+    found = {
+        role: [distance(bag.features.mean(axis=0), (both[0], both[1])) for bag in bags]
+        for role, bags in data.bags.items()
+    }
+    return distances_kept(found["val"], found["train"])
+
+
+def _agreement_errors(
+    recipe: Recipe, data: Data, is_wrong: NDArray[np.bool_]
+) -> dict[str, float]:
+    """Give whether low agreement of teacher and student went with errors on validation."""
+    if recipe.teacher is None or min(is_wrong.sum(), (~is_wrong).sum()) < LEAST_ERRORS:
+        return {}
+    kind = recipe.describe().get("instance_scores", "own")
+    agreements = [
+        agreement_of(
+            recipe.student(x).scores_by(kind), recipe.teacher(x).scores_by(kind)
+        )
+        for x in data.tensors["val"]
+    ]
+    return agreement_kept(agreements, is_wrong.tolist())
 
 
 def _by_role(data: Data) -> dict[str, list[Bag]]:

@@ -39,6 +39,7 @@ from napari_mhim.mil.questions import (
 )
 from napari_mhim.mil.scoring import as_array, resident
 from napari_mhim.mil.temperature import tempered
+from napari_mhim.mil.unlike import agreement_of, distance
 from napari_mhim.settings import resolve_device
 
 
@@ -181,22 +182,9 @@ class Reading:
         return Score(scaled.astype(np.float32), len(left))
 
     def _distance(self) -> float:
-        statistics = self._bundle.statistics()
-        if statistics is None:
-            return float("nan")
-        mean, spread = statistics
-        varies = spread > 0
-        return float((np.abs(self._mean - mean)[varies] / spread[varies]).mean())
+        return distance(self._mean, self._bundle.statistics())
 
     def _agreement(self) -> float:
         if not self._bundle.config.has_teacher:
             return float("nan")
-        return _spearman(self._own_scores.mean(dim=0), self._scores.mean(dim=0))
-
-
-def _spearman(one: Tensor, other: Tensor) -> float:
-    """Correlate the ranks of two score vectors, shape (N,); 1 where N is 1."""
-    ranks = torch.stack([one, other]).argsort(dim=1).argsort(dim=1).double()
-    if ranks.shape[1] < 2:
-        return 1.0
-    return float(torch.corrcoef(ranks)[0, 1])
+        return agreement_of(self._own_scores, self._scores)
