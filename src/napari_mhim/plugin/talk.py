@@ -4,6 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from psygnal import Signal
+
 from napari_mhim import pipeline
 from napari_mhim.errors import MhimError
 from napari_mhim.mil.questions import Question, open_reading
@@ -24,6 +26,9 @@ class Talk:
     device : callable
         Gives the device the user wants.
     """
+
+    began = Signal()
+    """Emitted when a conversation has been opened by a question."""
 
     def __init__(
         self,
@@ -104,14 +109,18 @@ class Talk:
         """
         if self.why_not() is not None:
             return False
-        if self._conversation is None or self._conversation.state.is_over:
+        is_new = self._conversation is None or self._conversation.state.is_over
+        if is_new:
             try:
                 self._conversation = self._open()
             except MhimError as err:
                 self._state.tell(err)
                 return False
+        assert self._conversation is not None
         refused = self._state.tell if on_refused is None else on_refused
         self._conversation.ask(question, on_answer, refused)
+        if is_new:
+            self.began.emit()
         return True
 
     def close(self) -> None:

@@ -26,6 +26,7 @@ from napari_mhim.plugin.widgets.report import Report
 from napari_mhim.plugin.widgets.section import Section
 from napari_mhim.plugin.widgets.text import boxed, button, label, title
 from napari_mhim.plugin.widgets.tour import Tour
+from napari_mhim.plugin.widgets.unlike import UnlikeLine
 from napari_mhim.plugin.widgets.what_if import WhatIf
 
 SECTIONS: tuple[tuple[str, str, Callable[[Desk], QWidget]], ...] = (
@@ -80,6 +81,7 @@ class ReviewTab(QWidget):  # type: ignore[misc]
         inner = QVBoxLayout(self.found)
         inner.setContentsMargins(0, 0, 0, 0)
         inner.setSpacing(6)
+        self.unlike = UnlikeLine(desk)
         inner.addWidget(self._score_card())
         inner.addWidget(title("Tour"))
         self.tour = Tour(state, canvas)
@@ -108,6 +110,7 @@ class ReviewTab(QWidget):  # type: ignore[misc]
         layers.events.inserted.disconnect(self._layers_changed)
         layers.events.removed.disconnect(self._layers_changed)
         self._clear_rows()
+        self.unlike.release()
         for section in self.sections.values():
             section.release()
 
@@ -135,7 +138,7 @@ class ReviewTab(QWidget):  # type: ignore[misc]
         self.score = label()
         self.small = label(small=True)
         self.no_rings = label()
-        for one in (self.score, self.small, self.no_rings):
+        for one in (self.score, self.small, self.no_rings, self.unlike):
             column.addWidget(one)
         return frame
 
