@@ -102,7 +102,9 @@ def test_rounding_of_the_pseudo_inverse_stays_small_where_it_is_worst():
     wanted = (q[:, :1] @ k.mT).softmax(-1) @ pseudo_inverse(matrices)
     row = (q[:, :1] @ k.mT).softmax(-1).float()
     gap = PseudoInverse(matrices.float()).after(row) - wanted
-    assert gap.norm() < 2e-5 * wanted.norm()  # as near as the recorded numbers ask
+    assert gap.norm() < 1e-5 * wanted.norm()
+    # as near as the recorded numbers ask
+    assert gap.abs().max() < 2e-5 * wanted.abs().max()
 
 
 @settings(max_examples=40)
