@@ -16,9 +16,12 @@ from napari_mhim.errors import CohortError, TrainingError, WorkspaceError
 from napari_mhim.events import Note
 from napari_mhim.export.curves import draw_run
 from napari_mhim.features.config import ExtractConfig
+from napari_mhim.mil.bundle import Bundle
 from napari_mhim.mil.cohort import Cohort
 from napari_mhim.mil.config import TrainConfig
+from napari_mhim.mil.milestones import FitDone
 from napari_mhim.mil.result import SlideResult, contribution
+from napari_mhim.mil.review import review, write_results
 from napari_mhim.workspace import Workspace, why_unwritable
 
 if TYPE_CHECKING:
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
     from napari_mhim.mil.train import Finish
     from napari_mhim.mil.watching import Watched
 
+ASKED = "asked.json"
+"""File of a run's folder that says what the window was asked for."""
 SPLIT = "Slides were split by patient; the split is saved with the run."
 
 
@@ -74,7 +79,7 @@ def fit_table(
     EpochDone, SlideWatched, Note or FitDone
         As :func:`napari_mhim.mil.train.fit`, which raises what this raises.
     """
-    from napari_mhim.mil.train import FitDone, fit
+    from napari_mhim.mil.train import fit
     from napari_mhim.mil.watching import Watched
 
     by_role = {
@@ -102,8 +107,11 @@ def fit_table(
             limits = result.evidence_limits
             yield SlideWatched(event.stage, event.epoch, result)
             continue
-        if isinstance(event, FitDone) and (failure := draw_run(folder)):
-            yield Note(failure)
+        if isinstance(event, FitDone):
+            if failure := draw_run(folder):
+                yield Note(failure)
+            found = review(Bundle.open(event.bundle_path), table, bags, config.device)
+            write_results(folder, found)
         yield event
 
 
@@ -192,7 +200,8 @@ def discard(folder: Path) -> None:
     WorkspaceError
         If it cannot be removed.
     """
-    if (folder / "bundle").exists() or not (folder / "settings.json").is_file():
+    is_run = any((folder / name).is_file() for name in ("settings.json", ASKED))
+    if (folder / "bundle").exists() or not is_run:
         raise TrainingError(
             f"{str(folder)!r} is no unfinished run, so it is left as it is; remove a "
             "finished model by hand"

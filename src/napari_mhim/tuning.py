@@ -246,6 +246,8 @@ def _unlearnt(
 ) -> tuple[tuple[CohortRow, ...], list[str]]:
     """Give the slides a cut-off may be chosen on, and what to know of the others."""
     table = Cohort.read(cohort, labels_required=False)
+    # what the table calls them says nothing of what this model has learnt from
+    table = replace(table, rows=tuple(replace(row, role="") for row in table.rows))
     chosen = choose(table, config, "all")
     names = read_locked(place)
     kept = [

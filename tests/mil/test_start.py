@@ -11,6 +11,7 @@ from made_checkpoints import PLAIN, VERSION_2, tensors
 
 from napari_mhim.errors import (
     BundleError,
+    CohortError,
     ConfigError,
     FeatureMismatchError,
     MhimError,
@@ -19,8 +20,9 @@ from napari_mhim.errors import (
 from napari_mhim.events import Note
 from napari_mhim.mil.bundle import Bundle
 from napari_mhim.mil.config import TrainConfig
+from napari_mhim.mil.parent import tuned_config
 from napari_mhim.mil.run import RunFolder
-from napari_mhim.mil.start import read_start
+from napari_mhim.mil.start import keep_still, read_start
 from napari_mhim.mil.train import EpochDone, FitDone, fit
 
 OPTIONS = {"hidden": 16, "attention_dim": 8}
@@ -218,3 +220,170 @@ def test_a_recipe_without_baseline_says_that_it_ignores_the_file(
         for e in events
     )
     assert RunFolder(tmp_path / "run").read_settings()["starts_from"]
+
+
+# --- fine-tuning: student and teacher of a bundle go on
+
+
+def tuned(
+    bundle: Bundle, run: Path, stop: int = 99, finish: str = "", **changes: object
+) -> list[object]:
+    given = {"device": "cpu", "threads": 1, "epochs": 2, **changes}
+    bags = make_bags(8, start=20)
+    events: list[object] = []
+    for event in fit(
+        bags[:6], bags[6:], CLASSES, tuned_config(bundle, given), run, finish=finish
+    ):
+        events.append(event)
+        if sum(isinstance(event, EpochDone) for event in events) == stop:
+            break
+    return events
+
+
+def child_of(events: list[object]) -> Bundle:
+    assert isinstance(events[-1], FitDone)
+    return Bundle.open(events[-1].bundle_path)
+
+
+def test_student_and_teacher_go_on_where_they_stood(
+    bundle: Bundle, tmp_path: Path
+) -> None:
+    still = {"recipe_options": {"momentum": 1.0}, "lr": 1e-12}
+    child = child_of(tuned(bundle, tmp_path / "run", **still))
+    for made, given in (
+        (child.student(), bundle.student()),
+        (child.teacher(), bundle.teacher()),
+    ):
+        assert made is not None
+        assert given is not None
+        torch.testing.assert_close(dict(made.state_dict()), dict(given.state_dict()))
+    ours, theirs = bundle.student().state_dict(), bundle.teacher().state_dict()
+    assert any(not torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+@pytest.mark.parametrize(
+    ("tune", "still"),
+    [
+        ("head", ("projection.", "attention.")),
+        ("aggregator", ("projection.",)),
+        ("all", ()),
+    ],
+)
+def test_only_what_is_tuned_changes(
+    bundle: Bundle, tmp_path: Path, tune: str, still: tuple[str, ...]
+) -> None:
+    child = child_of(tuned(bundle, tmp_path / "run", lr=1e-2, tune=tune)).student()
+    before = bundle.student().state_dict()
+    for name, tensor in child.state_dict().items():
+        assert torch.equal(tensor, before[name]) == name.startswith(still), name
+
+
+def test_the_parent_is_left_as_it_was(bundle: Bundle, tmp_path: Path) -> None:
+    files = {path: path.read_bytes() for path in bundle.path.iterdir()}
+    tuned(bundle, tmp_path / "run")
+    assert files == {path: path.read_bytes() for path in bundle.path.iterdir()}
+
+
+def test_the_child_says_where_it_comes_from(bundle: Bundle, tmp_path: Path) -> None:
+    child = child_of(tuned(bundle, tmp_path / "run", tune="head"))
+    said = child.config.trained["parent"]
+    assert (said["name"], said["id"], said["tuned"]) == ("made", bundle.id, "head")
+    assert said["added"]["train"] == {"normal": 3, "tumour": 3}
+    assert said["auc_before"]["n"] == said["auc_after"]["n"] == 2
+    assert f"goes on from made ({bundle.id})" in child.card
+
+
+def test_the_child_remembers_what_its_parent_learnt_from(
+    bundle: Bundle, tmp_path: Path
+) -> None:
+    child = child_of(tuned(bundle, tmp_path / "run")).config
+    assert child.role_of("slide-03") == "train"
+    assert child.role_of("renamed", f"{3:064x}") == "train"
+    assert child.role_of("slide-20") == "train"
+    assert child.role_of("slide-27") == "val"
+
+
+def test_a_slide_of_the_parents_training_cannot_judge_the_child(
+    bundle: Bundle, tmp_path: Path
+) -> None:
+    old = replace(make_bag(3, 1), name="another-name", patient="another")
+    config = tuned_config(bundle, {"device": "cpu", "threads": 1})
+    bags = make_bags(6, start=20)
+    with pytest.raises(CohortError, match="'another-name' cannot be a val slide"):
+        list(fit(bags, [make_bag(30, 0), old], CLASSES, config, tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_class_is_added_and_the_old_rows_are_kept(
+    bundle: Bundle, tmp_path: Path
+) -> None:
+    classes = ("normal", "lymphoma", "tumour")
+    bags = [replace(make_bag(20 + i, i % 2), label=i % 3) for i in range(12)]
+    config = tuned_config(
+        bundle, {"device": "cpu", "threads": 1, "epochs": 1, "lr": 1e-12}
+    )
+    run = tmp_path / "run"
+    *_, done = fit(bags[:9], bags[9:], classes, config, run)
+    child = Bundle.open(done.bundle_path)
+    assert child.config.classes == classes
+    assert child.config.trained["parent"]["auc_change"]["value"] is None
+    head = child.student().state_dict()["head.weight"]
+    torch.testing.assert_close(
+        head[[0, 2]], bundle.student().state_dict()["head.weight"]
+    )
+
+
+def test_a_fine_tuning_that_was_stopped_goes_on_to_the_same_bits(
+    bundle: Bundle, tmp_path: Path
+) -> None:
+    whole = child_of(tuned(bundle, tmp_path / "whole"))
+    tuned(bundle, tmp_path / "stopped", stop=1)
+    again = child_of(tuned(bundle, tmp_path / "stopped"))
+    for name, tensor in whole.student().state_dict().items():
+        assert torch.equal(tensor, again.student().state_dict()[name]), name
+
+
+@pytest.mark.parametrize("finish", ["best", "last"])
+def test_a_stopped_run_is_kept_as_it_is(
+    bundle: Bundle, tmp_path: Path, finish: str
+) -> None:
+    run = tmp_path / "run"
+    tuned(bundle, run, stop=2, epochs=9, lr=1e-2)
+    kept = child_of(tuned(bundle, run, epochs=9, lr=1e-2, finish=finish))
+    path = {"best": "best.pt", "last": "checkpoint.pt"}[finish]
+    state = torch.load(run / path)["recipe"]
+    for name, tensor in kept.student().state_dict().items():
+        assert torch.equal(tensor, state[f"student.{name}"]), name
+    assert kept.config.trained["epochs"] == 2
+
+
+def test_a_run_without_an_epoch_has_nothing_to_keep(
+    bundle: Bundle, tmp_path: Path
+) -> None:
+    with pytest.raises(TrainingError, match="has not finished an epoch"):
+        tuned(bundle, tmp_path / "run", finish="best")
+
+
+def test_a_plain_recipe_goes_on_too(bundle: Bundle, tmp_path: Path) -> None:
+    child = child_of(tuned(bundle, tmp_path / "run", recipe="plain", lr=1e-12))
+    given = bundle.student().state_dict()
+    torch.testing.assert_close(dict(child.student().state_dict()), dict(given))
+    assert child.teacher() is None
+
+
+def test_fine_tuning_refuses_a_file(checkpoint: Path) -> None:
+    config = replace(config_from(checkpoint), fine_tune=True)
+    with pytest.raises(BundleError, match="import it first"):
+        read_start(config, CLASSES, make_bag(0, 0))
+
+
+def test_fine_tuning_refuses_features_of_another_encoder(bundle: Bundle) -> None:
+    with pytest.raises(FeatureMismatchError, match="cannot start from"):
+        read_start(tuned_config(bundle), CLASSES, make_bag(0, 0, encoder="other#1"))
+
+
+def test_a_model_that_hides_its_head_says_so(bundle: Bundle) -> None:
+    model = bundle.student()
+    model.deciding = ("judge",)
+    with pytest.raises(ConfigError, match="does not say which part of it is the head"):
+        keep_still(model, "head")

@@ -51,6 +51,10 @@ Mix = Annotated[
     Path | None,
     typer.Option(help="With --from: table of the model's own slides, trained on too."),
 ]
+Tuned = Annotated[
+    str,
+    typer.Option("--tune", help="What of a model learns: head, aggregator or all."),
+]
 OldChecked = Annotated[
     str,
     typer.Option(help="With --mix and a new class: were those looked through for it?"),
@@ -78,6 +82,7 @@ def train(
     model_option: Pairs = None,
     recipe_option: Pairs = None,
     bundle: From = None,
+    tune: Tuned = "all",
     mix: Mix = None,
     old_checked: OldChecked = "unknown",
 ) -> None:
@@ -86,6 +91,7 @@ def train(
         name: getattr(config, name)
         for name in explicit(context) & {field.name for field in fields(TrainConfig)}
     }
+    given["tune"] = tune
     place, folder = workspace_of(workspace), str(features) if features else ""
     if bundle is not None:
         _refuse_beside_from(named, study.is_study or bool(grid), explicit(context))

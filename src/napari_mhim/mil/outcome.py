@@ -91,11 +91,9 @@ def save_outcome(
     student, classes = recipe.student, data.cohort.classes
     found = score(student, data.tensors["val"], data.labels["val"], len(classes))
     labels = np.array(data.labels["val"], np.int64)
-    temperature = 1.0
-    if is_calibrated := config.calibrate and not why_not(
-        data.labels["val"], len(classes)
-    ):
-        temperature = fit_temperature(labels, found.probabilities)
+    refused = not config.calibrate or why_not(data.labels["val"], len(classes))
+    is_calibrated = not refused
+    temperature = fit_temperature(labels, found.probabilities) if is_calibrated else 1.0
     # the cut-off is one of the scores as they will be given
     probabilities = tempered(found.probabilities, temperature)
     cutoff = choose_cutoff(labels, probabilities)

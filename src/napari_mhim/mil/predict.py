@@ -70,6 +70,17 @@ class Predictor:
         return self._scaled(self._student(x))
 
     @torch.no_grad()
+    def both(self, bag: Bag) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Give the student's and the teacher's probabilities, (C,) each; as :meth:`predict`.
+
+        Without a teacher they are the same.
+        """
+        x = resident([self._checked(bag)], self.device)[0].to(self.device)
+        student = self._scaled(self._student(x))
+        teacher = self._teacher
+        return student, student if teacher is None else self._scaled(teacher(x))
+
+    @torch.no_grad()
     def predict(self, bag: Bag) -> SlideResult:
         """Give the whole result of one bag.
 

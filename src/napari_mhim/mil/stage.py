@@ -33,6 +33,7 @@ from napari_mhim.mil.config import (
 from napari_mhim.mil.evaluate import auc
 from napari_mhim.mil.finite import derailed, is_finite_throughout
 from napari_mhim.mil.memory import naming
+from napari_mhim.mil.milestones import EpochDone
 from napari_mhim.mil.order import class_weights, drawn_instances, epoch_order
 from napari_mhim.mil.outcome import Data
 from napari_mhim.mil.recipe import Losses, Recipe
@@ -40,28 +41,6 @@ from napari_mhim.mil.run import RunFolder
 from napari_mhim.mil.scoring import resident, score
 from napari_mhim.mil.start import Start, keep_still, take_up
 from napari_mhim.mil.watching import Watched, keep, look
-
-
-@dataclass(frozen=True)
-class EpochDone:
-    """What one epoch came to; its checkpoint is on disk."""
-
-    stage: str
-    """``"baseline"``, or the recipe's name."""
-    epoch: int
-    """Epochs done, from 1."""
-    epochs: int
-    """Most epochs of this stage."""
-    losses: dict[str, float]
-    """Mean training losses: ``total`` and the recipe's parts."""
-    val: dict[str, float]
-    """Validation ``auc`` and ``loss``; NaN where undefined."""
-    is_best: bool
-    """Whether this is the best epoch so far."""
-    kept_share: float
-    """Share of instances the student saw, in (0, 1]."""
-    seconds: float
-    """How long the epoch took."""
 
 
 @dataclass

@@ -12,9 +12,9 @@ threads, it then comes to the same bits as one that was not.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -34,11 +34,12 @@ from napari_mhim.mil.config import (
     baseline_config,
     recipe_config,
 )
+from napari_mhim.mil.milestones import EpochDone, FitDone
 from napari_mhim.mil.outcome import Data, save_outcome
 from napari_mhim.mil.parent import refuse_learnt
 from napari_mhim.mil.run import RunFolder
 from napari_mhim.mil.scoring import resident
-from napari_mhim.mil.stage import EpochDone, Stage
+from napari_mhim.mil.stage import Stage
 from napari_mhim.mil.start import Start, read_start
 from napari_mhim.mil.temperature import why_not
 from napari_mhim.mil.watching import Watched
@@ -48,18 +49,6 @@ __all__ = ["EpochDone", "FitDone", "Watched", "fit"]
 
 Finish = Literal["", "best", "last"]
 """How a stopped run ends: not yet, with its best weights, or with its last."""
-
-
-@dataclass(frozen=True)
-class FitDone:
-    """Training is over and the bundle is on disk."""
-
-    bundle_path: str
-    """Folder of the model."""
-    metrics: dict[str, Any] = field(default_factory=dict)
-    """Figures on the validation slides, as in the bundle."""
-    baseline_path: str = ""
-    """Folder of the baseline's model, "" where the recipe needs none."""
 
 
 def fit(

@@ -1,0 +1,293 @@
+"""Fine-tuning and the cut-off alone, from slide files, on phantoms the model has not seen."""
+
+import csv
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from napari_mhim import cli, pipeline, tuning
+from napari_mhim.errors import BundleError, CohortError, ConfigError
+from napari_mhim.events import Note
+from napari_mhim.features.config import ExtractConfig
+from napari_mhim.mil.bundle import Bundle
+from napari_mhim.mil.config import TrainConfig
+from napari_mhim.mil.parent import tuned_config
+from napari_mhim.mil.train import FitDone
+from napari_mhim.phantom import CohortConfig, PhantomConfig, write_cohort
+from napari_mhim.training import SlideWatched
+from napari_mhim.workspace import Workspace
+
+runner = CliRunner()
+GENTLE = {"epochs": 1, "device": "cpu", "threads": 1}
+
+
+@pytest.fixture(scope="module")
+def added(tmp_path_factory) -> Path:
+    """Eight slides of another scanner, with roles."""
+    folder = tmp_path_factory.mktemp("added")
+    small = CohortConfig(slide=PhantomConfig(shape=(1024, 1536)))
+    list(write_cohort(folder, n_slides=12, seed=9, config=small))
+    rows = _rows(folder / "cohort.csv")
+    some = [[r for r in rows if r["label"] == c][:4] for c in ("normal", "tumour")]
+    rows = some[0] + some[1]
+    for number, row in enumerate(rows):
+        slide = Path(folder / row["path"])
+        row["path"] = str(slide.rename(slide.with_name(f"new-{number}.tif")))
+        row["slide"] = row["patient"] = f"new-{number}"
+        row["site"] = "scanner B"
+    return _write(folder / "added.csv", _split(rows))
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _write(path: Path, rows: list[dict[str, str]]) -> Path:
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def _split(rows: list[dict[str, str]]) -> list[dict[str, str]]:
+    """Give a slide of each class to validation, the rest to training."""
+    seen: set[str] = set()
+    for row in rows:
+        row["role"] = "train" if row["label"] in seen else "val"
+        seen.add(row["label"])
+    return rows
+
+
+def changed(added: Path, table: Path, **changes: str) -> Path:
+    """Write the table again with the first slide changed."""
+    rows = _rows(added)
+    rows[0].update(changes)
+    return _write(table, rows)
+
+
+def tuned(small_run, table: Path, place: Path, **more: object) -> list[object]:
+    config = tuned_config(Bundle.open(small_run.bundle), GENTLE)
+    return list(tuning.fine_tune(str(place), str(table), config, **more))
+
+
+def test_a_model_goes_on_with_slides_of_another_scanner(
+    small_run, added: Path, tmp_path: Path
+) -> None:
+    *events, done = tuned(small_run, added, tmp_path, watch=_rows(added)[0]["path"])
+    assert isinstance(done, FitDone)
+    child, parent = Bundle.open(done.bundle_path), Bundle.open(small_run.bundle)
+    # the encoder's settings are the parent's, though nobody gave them
+    assert child.config.extract.mpp == parent.config.extract.mpp == 1.0
+    assert child.config.trained["parent"]["id"] == parent.id
+    seen = [event for event in events if isinstance(event, SlideWatched)]
+    assert [event.epoch for event in seen] == [1]
+    assert seen[0].result.slide == "new-0"
+    assert seen[0].result.classes == parent.config.classes
+    assert len(seen[0].result.attention[0]) == len(seen[0].result.grid)
+
+
+def test_old_slides_are_mixed_in_where_their_features_are(
+    small_run, added: Path, tmp_path: Path
+) -> None:
+    splits = Path(small_run.bundle).parent / "splits.csv"
+    old = {row["role"] for row in _rows(splits)}
+    assert old == {"train", "val", "test"}
+    # nothing of the old cohort is extracted here
+    *events, done = tuned(small_run, added, tmp_path, mix=str(splits))
+    notes = [event.text for event in events if isinstance(event, Note)]
+    assert any(
+        note.startswith("0 slides of the model's own cohort are mixed in; 12 are left")
+        for note in notes
+    )
+    place = Path(small_run.workspace)
+    *events, done = tuned(small_run, added, place, mix=str(splits), run="mixed")
+    assert isinstance(done, FitDone)
+    said = Bundle.open(done.bundle_path).config.trained["parent"]
+    assert said["old"]["train"] == sum(row["role"] == "train" for row in _rows(splits))
+    assert "test" not in said["old"]
+
+
+def test_a_renamed_training_slide_of_the_parent_is_refused(
+    small_run, added: Path, tmp_path: Path
+) -> None:
+    splits = _rows(Path(small_run.bundle).parent / "splits.csv")
+    learnt = next(row["slide"] for row in splits if row["role"] == "train")
+    source = next(path for path in small_run.slides if Path(path).stem == learnt)
+    (tmp_path / "renamed.tif").write_bytes(Path(source).read_bytes())
+    table = changed(
+        added,
+        tmp_path / "t.csv",
+        slide="renamed",
+        patient="renamed",
+        path=str(tmp_path / "renamed.tif"),
+    )
+    assert _rows(table)[0]["role"] == "val"
+    with pytest.raises(CohortError, match="'renamed' cannot be a val slide"):
+        tuned(small_run, table, tmp_path)
+
+
+def test_a_locked_slide_does_not_train(small_run, added: Path, tmp_path: Path) -> None:
+    place = Workspace(tmp_path)
+    place.locked_path.write_text("# for the last test\nnew-0\n")
+    with pytest.raises(
+        CohortError, match="'new-0' cannot be a val slide: it is on the l"
+    ):
+        tuned(small_run, added, tmp_path)
+    table = changed(added, tmp_path / "t.csv", role="")
+    tuned(small_run, table, tmp_path)
+    splits = _rows(tmp_path / "runs" / "fine-tune" / "splits.csv")
+    assert {row["slide"]: row["role"] for row in splits}["new-0"] == "test"
+
+
+def test_a_site_of_one_class_is_refused_before_any_extraction(
+    small_run, added: Path, tmp_path: Path
+) -> None:
+    rows = [{**row, "site": row["label"]} for row in _rows(added)]
+    table = _write(tmp_path / "t.csv", rows)
+    with pytest.raises(CohortError, match="would learn the scanner"):
+        tuned(small_run, table, tmp_path)
+    assert not list(tmp_path.rglob("*.h5"))
+
+
+def test_a_new_class_of_few_patients_is_refused(
+    small_run, added: Path, tmp_path: Path
+) -> None:
+    rows = _rows(added)
+    rows[-1]["label"] = "lymphoma"
+    with pytest.raises(CohortError, match="yes / no model"):
+        tuned(small_run, _write(tmp_path / "t.csv", rows), tmp_path)
+
+
+def test_fine_tuning_needs_a_model() -> None:
+    with pytest.raises(ConfigError, match="name it in start_from"):
+        list(tuning.fine_tune("", "", TrainConfig()))
+
+
+def test_the_command_line_fine_tunes(small_run, added: Path, tmp_path: Path) -> None:
+    arguments = ["train", str(added), "--from", small_run.bundle, "--tune", "head"]
+    arguments += ["--workspace", str(tmp_path), "--epochs", "1", "--device", "cpu"]
+    done = runner.invoke(cli.app, arguments, catch_exceptions=False)
+    assert done.exit_code == 0
+    child = Bundle.open(tmp_path / "runs" / "fine-tune" / "bundle")
+    assert child.config.trained["parent"]["tuned"] == "head"
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--encoder", "resnet50"], "--encoder"),
+        (["--preset", "recommended"], "a preset"),
+        (["--cv", "5"], "a study"),
+        (["--model", "transmil"], "cannot change"),
+        (["--old-checked", "perhaps"], "old_checked"),
+    ],
+)
+def test_what_cannot_change_is_refused(
+    small_run, added: Path, more: list[str], said: str
+) -> None:
+    arguments = ["train", str(added), "--from", small_run.bundle, *more]
+    with pytest.raises(ConfigError, match=said):
+        runner.invoke(cli.app, arguments, catch_exceptions=False)
+
+
+def adjusted(small_run, table: Path, out: Path, place: Path) -> tuning.CutoffDone:
+    *_, done = tuning.adjust_cutoff(
+        small_run.bundle, str(table), str(out), str(place), "cpu"
+    )
+    assert isinstance(done, tuning.CutoffDone)
+    return done
+
+
+def test_the_cutoff_alone_is_chosen_on_the_slides_given(
+    small_run, added: Path, tmp_path: Path
+) -> None:
+    done = adjusted(small_run, added, tmp_path / "site-b", tmp_path)
+    new, old = Bundle.open(done.bundle_path), Bundle.open(small_run.bundle)
+    assert (new.config.cutoff.n, new.config.cutoff.where) == (8, "scanner B")
+    assert new.config.cutoff.value != old.config.cutoff.value
+    weights = "model.safetensors"
+    ours, theirs = new.tensors(), old.tensors()
+    assert all((ours[name] == theirs[name]).all() for name in theirs), weights
+    # these slides can judge the new model no more, and the old ones still cannot
+    assert new.config.role_of("new-0") == "val"
+    assert set(old.config.roles.items()) <= set(new.config.roles.items())
+    assert "The cut-off alone is new; nothing was trained" in new.card
+    assert "set on 8 scanner B slides" in new.card
+
+
+def test_a_cutoff_is_not_written_over_a_model(
+    small_run, added: Path, tmp_path: Path
+) -> None:
+    before = (Path(small_run.bundle) / "config.json").read_bytes()
+    with pytest.raises(BundleError, match="there is a model"):
+        adjusted(small_run, added, Path(small_run.bundle), tmp_path)
+    assert (Path(small_run.bundle) / "config.json").read_bytes() == before
+
+
+def test_a_cutoff_is_not_chosen_on_training_slides(small_run, tmp_path: Path) -> None:
+    splits = _rows(Path(small_run.bundle).parent / "splits.csv")
+    table = _write(
+        tmp_path / "t.csv", [row for row in splits if row["role"] == "train"]
+    )
+    with pytest.raises(CohortError, match="not trained on, and none is"):
+        adjusted(small_run, table, tmp_path / "out", Path(small_run.workspace))
+
+
+def test_a_cutoff_needs_both_classes(small_run, added: Path, tmp_path: Path) -> None:
+    rows = [row for row in _rows(added) if row["label"] == "normal"]
+    with pytest.raises(CohortError, match="none is 'tumour'"):
+        adjusted(small_run, _write(tmp_path / "t.csv", rows), tmp_path / "o", tmp_path)
+
+
+def test_the_command_line_adjusts_a_cutoff(
+    small_run, added: Path, tmp_path: Path
+) -> None:
+    arguments = ["cutoff", small_run.bundle, str(added), "--out", str(tmp_path / "new")]
+    done = runner.invoke(
+        cli.app, [*arguments, "--workspace", str(tmp_path)], catch_exceptions=False
+    )
+    assert done.exit_code == 0
+    assert Bundle.open(tmp_path / "new").config.name == "new"
+
+
+def test_training_anew_watches_a_slide_and_can_be_ended(
+    small_run, tmp_path: Path
+) -> None:
+    config = TrainConfig(epochs=4, device="cpu", threads=1, recipe="plain")
+    extract = ExtractConfig(mpp=1.0, patch_model_px=64, device="cpu")
+    place = Path(small_run.workspace)
+    table, run = str(place / "cohort.csv"), tmp_path.name
+    events = []
+    for event in pipeline.train(
+        str(place), table, config, extract, run, watch=small_run.slides[0]
+    ):
+        events.append(event)
+        if isinstance(event, SlideWatched) and event.epoch == 2:
+            break
+    limits = [e.result.evidence_limits for e in events if isinstance(e, SlideWatched)]
+    assert (limits[0] <= limits[1]).all()
+    *_, done = pipeline.train(str(place), table, config, extract, run, finish="last")
+    assert isinstance(done, FitDone)
+    # what was watched comes before its epoch's own event, so the second epoch is kept
+    assert Bundle.open(done.bundle_path).config.trained["epochs"] == 2
+
+
+def test_a_slide_that_cannot_be_watched_stops_no_training(
+    small_run, tmp_path: Path
+) -> None:
+    config = TrainConfig(epochs=1, device="cpu", threads=1, recipe="plain")
+    extract = ExtractConfig(mpp=1.0, patch_model_px=64, device="cpu")
+    place = Path(small_run.workspace)
+    *events, done = pipeline.train(
+        str(place),
+        str(place / "cohort.csv"),
+        config,
+        extract,
+        tmp_path.name,
+        watch=str(tmp_path / "gone.tif"),
+    )
+    assert isinstance(done, FitDone)
+    assert any(isinstance(e, Note) and "is not watched" in e.text for e in events)
