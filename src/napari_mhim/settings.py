@@ -73,6 +73,22 @@ def load_settings() -> Settings:
     return _with_environment(_from_file(settings_path()))
 
 
+def kept_settings() -> Settings:
+    """Read what the user's file says, whatever the environment does.
+
+    Returns
+    -------
+    Settings
+        The defaults where there is no file.
+
+    Raises
+    ------
+    ConfigError
+        If the file is no JSON, or a value is of the wrong kind or out of range.
+    """
+    return _from_file(settings_path())
+
+
 def save_settings(settings: Settings) -> None:
     """Write the settings to :func:`settings_path`, whole or not at all.
 

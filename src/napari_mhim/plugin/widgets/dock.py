@@ -20,6 +20,8 @@ from napari_mhim.plugin.widgets import keys
 from napari_mhim.plugin.widgets.analyse import AnalyseTab
 from napari_mhim.plugin.widgets.header import Header, JobBar, Message
 from napari_mhim.plugin.widgets.review import ReviewTab
+from napari_mhim.plugin.widgets.section import Section
+from napari_mhim.plugin.widgets.settings import SettingsSection
 from napari_mhim.plugin.widgets.slides import SlidesTab
 from napari_mhim.plugin.worklist import Worklist
 from napari_mhim.settings import load_settings
@@ -55,6 +57,13 @@ class MhimDock(QWidget):  # type: ignore[misc]
         self.job_bar = JobBar(self.state, self.runs.cancel)
         self.slides = SlidesTab(self.worklist)
         self.analyse = AnalyseTab(self.state, self.canvas, self.runs, self.open_slide)
+        self.settings = Section(
+            "Settings",
+            "Device, memory, threads, the workspace; and what works on this computer.",
+            SettingsSection,
+            self.desk,
+        )
+        self.analyse.layout().addWidget(self.settings)
         self.review = ReviewTab(self.desk)
         self.tabs = QTabWidget()
         self._add_tab(self.slides, "Slides", "The list of slides: open, label, queue.")
@@ -152,8 +161,8 @@ class MhimDock(QWidget):  # type: ignore[misc]
     def _connect(self, viewer: Any) -> None:
         self.runs.finished.connect(self._show_result)
         self.runs.noted.connect(self.message.note)
-        for told in (self.worklist.noted, self.slides.labelling.noted):
-            told.connect(self.message.note)
+        for part in (self.worklist, self.slides.labelling, self.slides.moved):
+            part.noted.connect(self.message.note)
         self.state.events.result.connect(self._on_result)
         self.state.events.slide.connect(self._recall_mpp, max_args=0)
         bound = keys.bind(
@@ -163,7 +172,13 @@ class MhimDock(QWidget):  # type: ignore[misc]
         self._alt_h = keys.HelpKeepsOff(self)
         # the slot must not belong to the dock: it runs when the dock is half gone
         self.destroyed.connect(
-            partial(_clean_up, viewer, self.desk, (self.slides, self.review), bound)
+            partial(
+                _clean_up,
+                viewer,
+                self.desk,
+                (self.slides, self.review, self.settings),
+                bound,
+            )
         )
 
     def _begin(self) -> None:
@@ -214,7 +229,7 @@ class MhimDock(QWidget):  # type: ignore[misc]
 def _clean_up(
     viewer: Any,
     desk: Desk,
-    tabs: tuple[SlidesTab, ReviewTab],
+    tabs: tuple[SlidesTab, ReviewTab, Section],
     bound: list[str],
 ) -> None:
     keys.unbind(viewer, bound)
