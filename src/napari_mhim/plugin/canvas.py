@@ -5,6 +5,7 @@ user removes is gone, and nothing here holds on to it.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -62,11 +63,14 @@ class Canvas:
         self._later = later
         self._is_adding = False
         self._held: list[Layer] = []
+        self._live_layers: list[Layer] = []  # there for a model in training alone
+        self._was_live: SlideResult | None = None
         close_with_layers(viewer.layers)
         viewer.layers.events.inserted.connect(self._on_inserted)
         viewer.layers.events.removed.connect(self._on_removed)
         state.events.shows_baseline.connect(self._swap, max_args=0)
         state.events.compared.connect(self._swap_other, max_args=0)
+        state.events.live.connect(self._draw_live, max_args=0)
         state.events.measure.connect(self._measure, max_args=0)
         self.adopt()
 
@@ -76,6 +80,7 @@ class Canvas:
         self.viewer.layers.events.removed.disconnect(self._on_removed)
         self.state.events.shows_baseline.disconnect(self._swap)
         self.state.events.compared.disconnect(self._swap_other)
+        self.state.events.live.disconnect(self._draw_live)
         self.state.events.measure.disconnect(self._measure)
 
     def layers(self) -> dict[str, Layer]:
@@ -181,7 +186,10 @@ class Canvas:
         noted = next((what(found[p]) for p in (EVIDENCE, HARD) if p in found), {})
         if state.slide is None or not noted:
             state.forget_result()
-        elif noted["result"] not in (state.result, state.baseline, state.compared):
+        elif noted["result"] not in (
+            *(state.result, state.baseline, state.compared),
+            *(state.live, self._was_live),
+        ):
             state.shows_baseline, state.ring = False, -1
             state.compared = None
             state.truth = noted.get("truth")
@@ -316,6 +324,37 @@ class Canvas:
             layer.metadata[OURS]["result"] = shown
         self._measure()
         state.ring = -1
+
+    def _draw_live(self) -> None:
+        """Draw what a model in training says, or again what was there before it."""
+        live, state = self.state.live, self.state
+        if live is None:
+            gone, self._live_layers = self._live_layers, []
+            # a slide may be on its way out: its layers go with it
+            self._later(partial(self._drop, gone))
+        elif EVIDENCE not in self.layers():
+            self._is_adding = True
+            try:
+                for data, kwargs, kind in overlays.result_layers(
+                    live, live.target, state.mpp
+                ):
+                    layer = Layer.create(data, dict(kwargs), kind)
+                    self._live_layers.append(self.viewer.add_layer(layer))
+            finally:
+                self._is_adding = False
+            self.make_slide_active()
+        self._was_live = live or self._was_live
+        shown, evidence = state.shown, self.layers().get(EVIDENCE)
+        if shown is not None and evidence is not None:
+            self._swap()
+            limit = float(shown.evidence_limits[shown.target])
+            evidence.contrast_limits_range = (-limit, limit)
+            evidence.contrast_limits = (-limit, limit)
+
+    def _drop(self, layers: list[Layer]) -> None:
+        for layer in layers:
+            if layer in self.viewer.layers:
+                self.viewer.layers.remove(layer)
 
     def _swap_other(self) -> None:
         if self.state.shows_baseline:

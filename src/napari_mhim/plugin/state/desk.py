@@ -75,6 +75,8 @@ class DeskState:
     """What a model trained without hiding saw on it."""
     compared: SlideResult | None = None
     """Another result to flip with; None where that is the baseline."""
+    live: SlideResult | None = None
+    """What a model in training says of this slide; drawn before any other while there."""
     truth: PhantomTruth | None = None
     """Where a made slide's lesions are."""
     features_path: str = ""
@@ -91,6 +93,8 @@ class DeskState:
     """What stands behind the problem, for whoever mends it."""
     aliases: Mapping[str, str] = field(default_factory=dict)
     """What to say in place of names of slides and patients; empty where names show."""
+    held_back: bool = False
+    """Whether the slide's result waits for the reader's label."""
     job: JobProgress = field(default_factory=JobProgress)
     """The job bar."""
 
@@ -105,7 +109,7 @@ class DeskState:
 
     def forget_result(self) -> None:
         """Let go of result, baseline, truth and features."""
-        self.result = self.baseline = self.compared = None
+        self.live = self.result = self.baseline = self.compared = None
         self.truth, self.features_path = None, ""
         self.measure = FIRST
         self.shows_baseline, self.ring = False, -1
@@ -120,6 +124,8 @@ class DeskState:
     @property
     def shown(self) -> SlideResult | None:
         """Give the result that the layers show: the model's, or the other one."""
+        if self.live is not None:
+            return self.live
         return self.other if self.shows_baseline else self.result
 
     @property
@@ -217,9 +223,15 @@ class DeskState:
         names = dict(self.aliases)
         if self.slide is not None:
             names.setdefault(self.slide.name, self.slide_name())
-        for name in sorted(filter(text.__contains__, names), key=len, reverse=True):
-            text = text.replace(name, names[name])
-        return text
+        # a short number is a count more often than a name
+        there = [n for n in names if n in text and not (n.isdecimal() and len(n) < 3)]
+        if not there:
+            return text
+        longest_first = sorted(there, key=len, reverse=True)
+        either = "|".join(map(re.escape, longest_first))
+        # a whole name only: a slide "a" must not be found in every word
+        whole = re.compile(rf"(?<![A-Za-z0-9])(?:{either})(?![A-Za-z0-9])")
+        return whole.sub(lambda found: names[found[0]], text)
 
     def _role(self) -> str:
         if self.result is not None:

@@ -16,6 +16,7 @@ from napari_mhim.plugin.overlays import LayerTuple
 from napari_mhim.plugin.runs import Runs
 from napari_mhim.plugin.state.desk import DeskState
 from napari_mhim.plugin.talk import Talk
+from napari_mhim.plugin.trainings import Trainings
 from napari_mhim.plugin.widgets import keys
 from napari_mhim.plugin.widgets.analyse import AnalyseTab
 from napari_mhim.plugin.widgets.header import Header, JobBar, Message
@@ -23,6 +24,7 @@ from napari_mhim.plugin.widgets.review import ReviewTab
 from napari_mhim.plugin.widgets.section import Section
 from napari_mhim.plugin.widgets.settings import SettingsSection
 from napari_mhim.plugin.widgets.slides import SlidesTab
+from napari_mhim.plugin.widgets.train import TrainTab
 from napari_mhim.plugin.worklist import Worklist
 from napari_mhim.settings import load_settings
 
@@ -65,10 +67,13 @@ class MhimDock(QWidget):  # type: ignore[misc]
         )
         self.analyse.layout().addWidget(self.settings)
         self.review = ReviewTab(self.desk)
+        self.trainings = Trainings(self.desk)
+        self.train = TrainTab(self.trainings, self.worklist)
         self.tabs = QTabWidget()
         self._add_tab(self.slides, "Slides", "The list of slides: open, label, queue.")
         self._add_tab(self.analyse, "Analyse", "Open a slide, choose a model, run it.")
         self._add_tab(self.review, "Review", "What the model saw on this slide.")
+        self._add_tab(self.train, "Train", "Train or fine-tune a model, and watch it.")
         column = QVBoxLayout(self)
         column.setContentsMargins(2, 2, 2, 2)
         column.setSpacing(3)
@@ -176,7 +181,7 @@ class MhimDock(QWidget):  # type: ignore[misc]
                 _clean_up,
                 viewer,
                 self.desk,
-                (self.slides, self.review, self.settings),
+                (self.slides, self.review, self.settings, self.train),
                 bound,
             )
         )
@@ -212,7 +217,7 @@ class MhimDock(QWidget):  # type: ignore[misc]
 
     def _turn_to(self, has_result: bool) -> None:
         """Show the tab that belongs to what is on screen, unless the reader goes on."""
-        if self.worklist.is_stepping:
+        if self.worklist.is_stepping or self.tab == "Train":
             return
         if has_result:
             self.turn_to("Review")
@@ -229,7 +234,7 @@ class MhimDock(QWidget):  # type: ignore[misc]
 def _clean_up(
     viewer: Any,
     desk: Desk,
-    tabs: tuple[SlidesTab, ReviewTab, Section],
+    tabs: tuple[SlidesTab, ReviewTab, Section, TrainTab],
     bound: list[str],
 ) -> None:
     keys.unbind(viewer, bound)

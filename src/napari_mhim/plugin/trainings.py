@@ -1,0 +1,348 @@
+"""Runs of the Train tab: started in a child, watched, stopped, gone on with, kept or discarded.
+
+No widgets. What was asked for lies in the run's folder before the child starts, so that a
+run can be gone on with on another day.
+"""
+
+import json
+import time
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from napari_mhim import pipeline, training, tuning
+from napari_mhim.errors import MhimError, TrainingError
+from napari_mhim.events import Progress
+from napari_mhim.features.config import ExtractConfig
+from napari_mhim.mil.cohort import Cohort
+from napari_mhim.mil.config import TrainConfig
+from napari_mhim.mil.milestones import EpochDone, FitDone
+from napari_mhim.mil.run import RunFolder, write_json
+from napari_mhim.plugin.desk import Desk
+from napari_mhim.plugin.state.training import CUTOFF, NEW, TUNE, Status, TrainingState
+from napari_mhim.training import ASKED, SlideWatched
+from napari_mhim.tuning import CutoffDone
+from napari_mhim.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a run was asked for, as plain values."""
+
+    way: str
+    """One of ``WAYS``."""
+    run: str
+    """Name of the run."""
+    table: str
+    """Path of the label table."""
+    bundle: str
+    """Folder of the model it goes on from, "" for a new one."""
+    config: dict[str, Any]
+    """Fields of ``TrainConfig``."""
+    extract: dict[str, Any]
+    """Fields of ``ExtractConfig``, for a new model."""
+    mix: str = ""
+    """Table of the model's own slides."""
+    old_checked: str = "unknown"
+    """Whether those were looked through for a new class."""
+    watch: str = ""
+    """Slide, or its features, to look at after each epoch."""
+
+
+class Trainings:
+    """The runs of one dock.
+
+    Parameters
+    ----------
+    desk : Desk
+        What the dock works with.
+    """
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk, self.state = desk, TrainingState()
+        self._asked: Asked | None = None
+        self._is_keeping = False
+        desk.runs.heard.connect(self._take)
+        desk.runs.ended.connect(self._over)
+        self.state.events.shown_epoch.connect(self._draw, max_args=0)
+        self.name_run()
+
+    def release(self) -> None:
+        """Stop listening."""
+        self.desk.runs.heard.disconnect(self._take)
+        self.desk.runs.ended.disconnect(self._over)
+
+    # --- what is asked for
+
+    @property
+    def place(self) -> Workspace:
+        """Give the workspace."""
+        return Workspace(self.desk.runs.workspace)
+
+    @property
+    def folder(self) -> Path:
+        """Give the folder of the run that is at work, or was last."""
+        return self.place.run_dir(self._asked.run if self._asked else self.state.run)
+
+    def table(self) -> Cohort | None:
+        """Read the slides that are asked for; None where none are, or they are refused."""
+        state = self.state
+        try:
+            if state.takes_list:
+                slides = self.desk.slides
+                kept = [row for row in slides.labelled() if row.label]
+                return Cohort.of(kept, slides.classes or None)
+            return Cohort.read(state.table) if state.table else None
+        except MhimError as err:
+            state.split, state.refused = None, str(err)
+            return None
+
+    def look(self) -> None:
+        """Show the split that a run would have."""
+        self.state.refused, self.state.split = "", None
+        table = self.table()
+        if table is not None:
+            self.state.look(table, self.place, self.desk.state.bundle)
+
+    def name_run(self) -> None:
+        """Propose a name that no run has."""
+        bundle = self.desk.state.bundle
+        stem = "run"
+        if self.state.way != NEW and bundle is not None:
+            stem = f"{bundle.name}-{'cutoff' if self.state.way == CUTOFF else 'tuned'}"
+        number = 1
+        while self.place.run_dir(f"{stem}-{number}").exists():
+            number += 1
+        self.state.run = f"{stem}-{number}"
+
+    def config(self) -> TrainConfig:
+        """Give the settings a run would have; ConfigError where they cannot be."""
+        split, desk = self.state.split, self.desk
+        counts = () if split is None else split.counts.values()
+        n_slides = sum(n for pairs in counts for n, _ in pairs)
+        return self.state.config(desk.state.bundle, desk.runs.wanted_device, n_slides)
+
+    def command(self) -> str:
+        """Give the run as a command line; ConfigError where it cannot be."""
+        place = str(self.place.root)
+        return self.state.command(self.desk.state.bundle, self.config(), place)
+
+    def can_start(self) -> str | None:
+        """Say why nothing can be started now; None when it can."""
+        desk = self.desk.state
+        reason = self.state.can_start(desk.bundle is not None, desk.job.is_busy)
+        if reason is None and (self.place.run_dir(self.state.run) / "bundle").exists():
+            return (
+                f"There is a model named {self.state.run!r} already: give another name."
+            )
+        return reason
+
+    # --- what is done
+
+    def start(self) -> None:
+        """Start what is asked for; what is wrong with it is told."""
+        if self.can_start() is not None:
+            return
+        desk, state = self.desk.state, self.state
+        bundle = None if state.way == NEW else desk.bundle
+        folder = self.place.run_dir(state.run)
+        try:
+            table = str(Path(state.table).absolute())
+            if state.takes_list:
+                found, table = self.table(), str(folder / "asked.csv")
+                assert found is not None  # can_start has refused it otherwise
+                found.write(table)
+            asked = Asked(
+                way=state.way,
+                run=state.run,
+                table=table,
+                bundle="" if bundle is None else str(bundle.path),
+                config=asdict(self.config()),
+                extract=asdict(self._extraction()),
+                mix=state.mix if state.way == TUNE else "",
+                old_checked=state.old_checked,
+                watch=self._watch(),
+            )
+            if state.way != CUTOFF:
+                write_json(folder / ASKED, asdict(asked))
+        except MhimError as err:
+            desk.tell(err)
+            return
+        self._go(asked)
+
+    def stop(self) -> None:
+        """Stop the run; what it has come to stays on disk."""
+        if self.state.status is Status.RUNNING:
+            self.state.status = Status.STOPPING
+            self.desk.runs.cancel()
+
+    def go_on(self) -> None:
+        """Go on with the run that was stopped."""
+        if self._asked is not None and self.state.status is Status.STOPPED:
+            self._go(self._asked)
+
+    def keep(self, which: str) -> None:
+        """End a stopped run with its ``"best"`` or its ``"last"`` weights."""
+        if self._asked is not None and self.state.status is Status.STOPPED:
+            self._go(self._asked, which)
+
+    def discard(self) -> None:
+        """Remove a stopped run from the disk."""
+        if self.state.status is not Status.STOPPED:
+            return
+        try:
+            training.discard(self.folder)
+        except MhimError as err:
+            self.desk.state.tell(err)
+            return
+        self._asked = None
+        self.state.clear()
+        self.state.status = Status.IDLE
+
+    def stopped_runs(self) -> tuple[str, ...]:
+        """List the runs of the workspace that were begun here and are not finished."""
+        found = (self.place.root / "runs").glob(f"*/{ASKED}")
+        return tuple(
+            sorted(p.parent.name for p in found if not (p.parent / "bundle").exists())
+        )
+
+    def take_up(self, run: str) -> None:
+        """Show a run that was stopped on another day; it can then be gone on with.
+
+        Parameters
+        ----------
+        run : str
+            One of :meth:`stopped_runs`.
+        """
+        if self.state.status.is_at_work:
+            return
+        folder = self.place.run_dir(run)
+        try:
+            self._asked = read_asked(folder / ASKED)
+        except MhimError as err:
+            self.desk.state.tell(err)
+            return
+        self.state.clear()
+        self.state.run, self.state.way = run, self._asked.way
+        self._reload(folder)
+        self.state.status = Status.STOPPED
+
+    # --- inside
+
+    def _go(self, asked: Asked, finish: str = "") -> None:
+        self._asked, self._is_keeping = asked, bool(finish)
+        state, place = self.state, str(self.place.root)
+        state.clear()
+        self._reload(self.place.run_dir(asked.run))
+        config = TrainConfig(**asked.config)
+        job: tuple[Any, ...]
+        if asked.way == CUTOFF:
+            out = str(self.place.run_dir(asked.run) / "bundle")
+            job = (tuning.adjust_cutoff, asked.bundle, asked.table, out, place)
+            job += (config.device,)
+        elif asked.way == TUNE:
+            job = (tuning.fine_tune, place, asked.table, config, asked.run, "")
+            job += (asked.mix, asked.old_checked, None, asked.watch, finish)
+        else:
+            extract = ExtractConfig(**asked.extract)
+            job = (pipeline.train, place, asked.table, config, extract, asked.run, "")
+            job += (asked.watch, finish)
+        state.status = Status.RUNNING
+        if not self.desk.runs.start(f"Starting {asked.run}", *job):
+            state.status = Status.STOPPED if asked.way != CUTOFF else Status.IDLE
+
+    def _extraction(self) -> ExtractConfig:
+        bundle, device = self.desk.state.bundle, self.desk.runs.wanted_device
+        if bundle is not None and self.state.encoder == bundle.config.extract.encoder:
+            return pipeline.extract_config(bundle.config, device)
+        return ExtractConfig(encoder=self.state.encoder, device=device)
+
+    def _watch(self) -> str:
+        desk = self.desk.state
+        if desk.slide is None:
+            return ""
+        # samples bring their features, which are not in the workspace
+        return desk.features_path or desk.slide.path
+
+    def _reload(self, folder: Path) -> None:
+        """Draw the epochs that a run has behind it."""
+        names = {field.name for field in fields(EpochDone)}
+        for some in (folder / "baseline", folder):
+            for values in RunFolder(some).epochs():
+                known = {k: v for k, v in values.items() if k in names}
+                known["val"] = {
+                    k: float("nan") if v is None else v for k, v in known["val"].items()
+                }
+                self.state.take(EpochDone(**known))
+
+    def _take(self, event: object) -> None:
+        if not self.state.status.is_at_work:
+            return
+        self.state.take(event)
+        if isinstance(event, EpochDone):
+            stage = f"{event.stage} of {self.state.run}"
+            said = Progress(stage, event.epoch, event.epochs, "epochs")
+            self.desk.state.job.take(said, time.monotonic())
+        elif isinstance(event, SlideWatched):
+            self._draw()
+        elif isinstance(event, (FitDone, CutoffDone)):
+            self.state.bundle_path = event.bundle_path
+
+    def _draw(self) -> None:
+        """Draw the epoch that is chosen over the open slide, if it is the one watched."""
+        state, desk = self.state, self.desk
+        if not state.watched or desk.state.slide is None:
+            return
+        if state.shown_epoch >= len(state.watched):
+            return
+        result = state.watched[state.shown_epoch].result
+        if result.slide != desk.state.slide.name:
+            return
+        current = desk.slides.current
+        if current < 0 or not desk.slides.is_withheld(current):
+            desk.state.live = result
+
+    def _over(self) -> None:
+        if not self.state.status.is_at_work:
+            return
+        if self.state.bundle_path:
+            self.state.status = Status.DONE
+            self.desk.runs.choose_bundle(self.state.bundle_path)
+        elif self._asked is not None and (self.folder / ASKED).is_file():
+            self.state.status = Status.STOPPED
+        else:
+            self.state.status = Status.IDLE
+
+    def show_live(self, is_on: bool) -> None:
+        """Show the watched epochs over the slide, or what the model said of it before."""
+        if is_on:
+            self._draw()
+        else:
+            self.desk.state.live = None
+
+
+def read_asked(path: Path) -> Asked:
+    """Read what a run was asked for.
+
+    Parameters
+    ----------
+    path : Path
+        ``asked.json`` of a run's folder.
+
+    Returns
+    -------
+    Asked
+        What it says.
+
+    Raises
+    ------
+    TrainingError
+        If it cannot be read.
+    """
+    try:
+        return Asked(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as err:
+        raise TrainingError(
+            f"run {path.parent.name!r} does not say what it was asked for ({err}); start "
+            "another, or go on with it from the command line"
+        ) from err

@@ -1,0 +1,203 @@
+"""The Train tab: what to train, how it goes, what came of it."""
+
+from html import escape
+from typing import Any
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QGridLayout,
+    QHBoxLayout,
+    QSlider,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_mhim.plugin import training_words as said
+from napari_mhim.plugin.state.training import CUTOFF, Status
+from napari_mhim.plugin.trainings import Trainings
+from napari_mhim.plugin.widgets.learning import LearningCurves
+from napari_mhim.plugin.widgets.results import ResultsView
+from napari_mhim.plugin.widgets.section import Section
+from napari_mhim.plugin.widgets.text import button, label, line, title
+from napari_mhim.plugin.widgets.train_form import TrainForm
+from napari_mhim.plugin.worklist import Worklist
+
+
+class TrainTab(QWidget):  # type: ignore[misc]
+    """A model from labelled slides, watched while it learns.
+
+    Parameters
+    ----------
+    trainings : Trainings
+        The runs.
+    worklist : Worklist
+        The list of slides, which the error review opens slides of.
+    """
+
+    def __init__(self, trainings: Trainings, worklist: Worklist) -> None:
+        super().__init__()
+        self.trainings, self._state = trainings, trainings.state
+        column = QVBoxLayout(self)
+        column.setSpacing(6)
+        column.addWidget(label(said.INTRO, small=True))
+        self.form = TrainForm(trainings)
+        column.addWidget(self.form)
+        self.start = button(
+            "Start",
+            "Extract what is missing, then learn. Everything is kept in the run's folder.",
+            trainings.start,
+        )
+        self.start.setMinimumHeight(34)
+        self.why_not = label(small=True)
+        column.addWidget(self.start)
+        column.addWidget(self.why_not)
+        column.addWidget(line())
+        self._add_run(column)
+        self.results = Section(
+            "Results",
+            "Figures of the finished model, and the slides it errs on.",
+            lambda _: ResultsView(trainings, worklist),
+            trainings.desk,
+        )
+        column.addWidget(self.results)
+        column.addStretch(1)
+        self._connect()
+        self._find_stopped()
+        self.refresh()
+
+    def release(self) -> None:
+        """Stop listening to the dock."""
+        self.trainings.desk.state.job.events.is_busy.disconnect(self.refresh)
+        self.form.release()
+        self.results.release()
+        self.trainings.release()
+
+    def refresh(self) -> None:
+        """Let every button follow the one status."""
+        state, status = self._state, self._state.status
+        reason = self.trainings.can_start()
+        self.start.setText(said.NAMES[state.way])
+        self.start.setEnabled(reason is None)
+        self.why_not.setText(escape(reason or "Ready."))
+        self.status.setText(said.STATUS[status])
+        self.status.setVisible(status is not Status.IDLE)
+        self.stop.setVisible(status.is_at_work)
+        self.stop.setEnabled(status is Status.RUNNING)
+        is_stopped = status is Status.STOPPED
+        self.go_on.setVisible(is_stopped)
+        self.discard.setVisible(is_stopped)
+        for one in (self.keep_best, self.keep_last):
+            one.setVisible(is_stopped and bool(state.epochs))
+        n = self.stopped.count()
+        self.stopped.setVisible(n > 1 and not status.is_at_work and not is_stopped)
+        self._show_epochs()
+
+    def _add_run(self, column: QVBoxLayout) -> None:
+        column.addWidget(title("3 · How it goes"))
+        runs = self.trainings
+        self.stopped = QComboBox()
+        self.stopped.setToolTip("A run that was stopped on another day.")
+        self.stopped.activated.connect(self._take_up)
+        self.status, self.summary = label(), label(small=True)
+        self.stop = button(
+            "Stop", "Stop learning; what was learnt so far is kept on disk.", runs.stop
+        )
+        self.go_on = button("Go on", "Go on where it stopped.", runs.go_on)
+        self.keep_best = button(
+            "Keep best", "Make a model of the best epoch.", lambda: runs.keep("best")
+        )
+        self.keep_last = button(
+            "Keep last", "Make a model of the last epoch.", lambda: runs.keep("last")
+        )
+        self.discard = button(
+            "Discard", "Remove this unfinished run from the disk.", runs.discard
+        )
+        grid = QGridLayout()
+        grid.addWidget(self.stop, 0, 0, 1, 2)
+        grid.addWidget(self.go_on, 1, 0)
+        grid.addWidget(self.discard, 1, 1)
+        grid.addWidget(self.keep_best, 2, 0)
+        grid.addWidget(self.keep_last, 2, 1)
+        self.curves = LearningCurves()
+        self.live = QCheckBox("Draw on the open slide")
+        self.live.setToolTip(
+            "The slide's overlays follow the model that is learning; off shows what the "
+            "chosen model said."
+        )
+        self.live.setChecked(True)
+        self.live.toggled.connect(self.trainings.show_live)
+        self.epoch = QSlider(Qt.Orientation.Horizontal)
+        self.epoch.setToolTip("Go back to the overlays of an earlier epoch.")
+        self.epoch.valueChanged.connect(self._choose_epoch)
+        self.at = label(small=True)
+        row = QHBoxLayout()
+        row.addWidget(self.epoch, 1)
+        row.addWidget(self.live)
+        for widget in (self.stopped, self.status, self.summary):
+            column.addWidget(widget)
+        column.addLayout(grid)
+        column.addWidget(self.curves)
+        column.addLayout(row)
+        column.addWidget(self.at)
+
+    def _connect(self) -> None:
+        events = self._state.events
+        for event in (
+            *(events.status, events.way, events.table, events.takes_list, events.run),
+            *(events.refused, events.split),
+        ):
+            event.connect(self.refresh, max_args=0)
+        for event in (events.epochs, events.watched):
+            event.connect(self._show_epochs, max_args=0)
+        events.status.connect(self._on_status)
+        self.trainings.desk.state.job.events.is_busy.connect(self.refresh, max_args=0)
+
+    def _show_epochs(self) -> None:
+        state = self._state
+        self.curves.setVisible(bool(state.epochs))
+        self.curves.show_epochs(state.epochs, state.best)
+        self.summary.setText(escape(state.summary()))
+        self.summary.setVisible(bool(state.epochs))
+        n = len(state.watched)
+        for widget in (self.epoch, self.live, self.at):
+            widget.setVisible(n > 0)
+        self.epoch.blockSignals(True)
+        self.epoch.setRange(0, max(n - 1, 0))
+        follows = state.shown_epoch < 0
+        self.epoch.setValue(n - 1 if follows else state.shown_epoch)
+        self.epoch.blockSignals(False)
+        if n:
+            seen = state.watched[state.shown_epoch]
+            name = escape(self.trainings.desk.state.without_names(seen.result.slide))
+            self.at.setText(
+                f"On {name}: {escape(seen.stage)}, epoch {seen.epoch}, score "
+                f"{seen.result.score:.2f}. Colour limits: this slide, epochs so far."
+            )
+
+    def _choose_epoch(self, place: int) -> None:
+        is_newest = place >= len(self._state.watched) - 1
+        # the newest is followed, so that the slider does not fall behind
+        self._state.shown_epoch = -1 if is_newest else place
+        self._show_epochs()
+
+    def _on_status(self, status: Status) -> None:
+        if status is Status.DONE and self._state.way != CUTOFF:
+            self.results.open()
+        self._find_stopped()
+
+    def _find_stopped(self) -> None:
+        self.stopped.clear()
+        self.stopped.addItem("Stopped runs …")
+        self.stopped.addItems(list(self.trainings.stopped_runs()))
+
+    def _take_up(self, place: int) -> None:
+        if place > 0:
+            self.trainings.take_up(self.stopped.itemText(place))
+
+    def showEvent(self, event: Any) -> None:
+        """Look for stopped runs again: the workspace may be another one by now."""
+        self._find_stopped()
+        self.refresh()
+        super().showEvent(event)
