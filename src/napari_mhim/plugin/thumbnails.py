@@ -40,7 +40,7 @@ class Thumbnails:
         How many are kept; those used last stay.
     """
 
-    def __init__(self, px: int, most: int = 1000) -> None:
+    def __init__(self, px: int, most: int = 600) -> None:
         self.px, self._most = px, most
         self._source: _Source | None = None
         self._opened: tuple[_Source, Slide | None] | None = None
@@ -111,7 +111,12 @@ class Thumbnails:
             if self._is_reading or not (self._wanted or stale):
                 return
             self._is_reading = True
-        self._pool.submit(self._read)
+        try:
+            self._pool.submit(self._read)
+        except RuntimeError:
+            # the interpreter ends, and has ended the pool before the dock; the file
+            # is closed with the process
+            self._is_reading = False
 
     def _read(self) -> None:
         try:
