@@ -162,7 +162,8 @@ class TestGallery:
         from qtpy.QtTest import QTest
 
         wall, rows = patches.gallery.wall, patches.state.rows
-        click(patches, 0)
+        QTest.keyClick(wall, Qt.Key.Key_Right)
+        assert patches.state.current == rows[0]
         QTest.keyClick(wall, Qt.Key.Key_Right)
         assert patches.state.current == rows[1]
         QTest.keyClick(wall, Qt.Key.Key_Down)
@@ -224,6 +225,8 @@ class TestGallery:
         assert "No patch is left" in gallery.count.text()
         gallery.least.setValue(gallery.least.minimum())
         assert state.least_evidence is None
+        gallery.least.stepUp()
+        assert state.least_evidence == 0
 
     def test_the_seed_is_there_for_random_patches_only(self, patches) -> None:
         gallery = patches.gallery
@@ -396,6 +399,56 @@ class TestLettingGo:
             let_go()
         assert [one() for one in held] == [None, None, None]
         assert result() is None
+
+
+class TestWide:
+    @pytest.fixture
+    def wide(self, patches, viewer):
+        found = open_wide(viewer)
+        yield found
+        if found in list(viewer.window.dock_widgets.values()):
+            viewer.window.remove_dock_widget(found)
+            let_go()
+
+    def test_it_floats_and_shows_more_columns(self, wide, patches) -> None:
+        assert wide.window() is not patches.window()
+        assert wide.gallery.wall.columns() > patches.gallery.wall.columns()
+
+    def test_both_show_the_same_patches_and_the_same_current_one(
+        self, wide, patches, viewer
+    ) -> None:
+        choose(wide.gallery.kind, "hidden")
+        assert patches.gallery.kind.currentData() == "hidden"
+        assert len(patches.state.rows) == made.result().mask.sum()
+        patches.step(1)
+        assert wide.gallery.wall.currentIndex().row() == 0
+        assert len(outlines(viewer)) == 1
+
+    def test_it_follows_the_slide_while_the_section_is_closed(
+        self, wide, patches, dock, viewer
+    ) -> None:
+        patches.state.current = 3
+        dock.review.sections["Patches"].head.setChecked(False)
+        assert len(outlines(viewer)) == 1
+        viewer.window.remove_dock_widget(wide)
+        let_go()
+        assert outlines(viewer) == []
+        assert not patches.picking.is_open
+
+    def test_without_the_dock_it_says_what_to_do(self, wide, dock, viewer) -> None:
+        viewer.window.remove_dock_widget(dock)
+        let_go()
+        assert not wide.gone.isHidden()
+        assert "Open it again" in wide.gone.text()
+        assert outlines(viewer) == []
+
+
+def open_wide(viewer):
+    _, found = viewer.window.add_plugin_dock_widget(
+        "napari-mhim", "MHIM: Gallery (wide)"
+    )
+    settle()
+    return found
 
 
 def test_fifty_thousand_patches_lay_out_only_what_is_seen(qtbot) -> None:

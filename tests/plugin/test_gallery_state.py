@@ -34,13 +34,13 @@ def plain(text: str) -> str:
 
 class TestFigures:
     def test_the_mean_of_the_attention_is_one(self, made_result) -> None:
-        figures = Figures.of(made_result)
+        figures = Figures(made_result)
         assert figures.attention.mean() == pytest.approx(1, abs=1e-5)
 
     def test_percentile_counts_the_patches_that_weigh_no_more(
         self, made_result
     ) -> None:
-        figures = Figures.of(made_result)
+        figures = Figures(made_result)
         weights = made_result.attention[0]
         for row in range(0, len(made_result), 37):
             share = sum(weight <= weights[row] for weight in weights) / len(weights)
@@ -48,19 +48,17 @@ class TestFigures:
 
     def test_patches_of_equal_weight_have_one_percentile(self, made_result) -> None:
         flat = np.full_like(made_result.attention, 1 / len(made_result))
-        figures = Figures.of(replace(made_result, attention=flat))
+        figures = Figures(replace(made_result, attention=flat))
         assert set(figures.percentile.tolist()) == {100.0}
 
     def test_branches_are_averaged(self, made_result) -> None:
         two = np.vstack([made_result.attention, made_result.attention[:, ::-1]])
-        figures = Figures.of(
-            replace(made_result, attention=two, branches=("one", "two"))
-        )
+        figures = Figures(replace(made_result, attention=two, branches=("one", "two")))
         wanted = two.mean(axis=0) * len(made_result)
         np.testing.assert_allclose(figures.attention, wanted, rtol=1e-5)
 
     def test_rings_are_those_on_the_slide(self) -> None:
-        figures = Figures.of(made.result())
+        figures = Figures(made.result())
         rings = hard_instances(made.result(), k=20).index
         assert figures.rings.tolist() == rings.tolist()
         assert figures.ring(int(rings[3])) == 3
@@ -217,7 +215,7 @@ class TestWords:
         result = made.result()
         told = {
             name: plain(value)
-            for name, value, _ in patch_words.lines(Figures.of(result), 3)
+            for name, value, _ in patch_words.lines(Figures(result), 3)
         }
         n = len(result)
         assert told["attention"].endswith("× mean")
@@ -243,14 +241,14 @@ class TestWords:
             teacher_scores=np.arange(len(cells), 0, -1, dtype=np.float32),
             mask=np.tile(result.mask, many),
         )
-        lines = patch_words.lines(Figures.of(big), 1411)
+        lines = patch_words.lines(Figures(big), 1411)
         told = {name: value for name, value, _ in lines}
         assert told["teacher's rank"] == (
             f"1\u2009412 of {len(big) // 1000}\u2009{len(big) % 1000:03d}"
         )
 
     def test_a_model_without_teacher_has_no_teachers_rank(self) -> None:
-        figures = Figures.of(made.result(score_source="own scores"))
+        figures = Figures(made.result(score_source="own scores"))
         names = [name for name, _, _ in patch_words.lines(figures, 0)]
         assert "teacher's rank" not in names
         assert "own rank" in names
@@ -258,21 +256,21 @@ class TestWords:
 
     @pytest.mark.parametrize("sort", SORTS)
     def test_a_caption_is_two_short_lines(self, sort) -> None:
-        figures = Figures.of(made.result())
+        figures = Figures(made.result())
         for row in range(len(figures)):
             lines = patch_words.caption(figures, row, sort)
             assert len(lines) == 2
             assert max(map(len, lines)) <= 18
 
     def test_a_hard_patch_is_never_called_a_finding(self) -> None:
-        figures = Figures.of(made.result())
+        figures = Figures(made.result())
         row = int(figures.rings[0])
         assert patch_words.badge(figures, row) == "ring 1"
         told = " ".join(value for _, value, _ in patch_words.lines(figures, row))
         assert "hard patch, ring 1" in told
 
     def test_class_names_cannot_become_markup(self) -> None:
-        figures = Figures.of(made.result(classes=("normal", "<b>x</b>")))
+        figures = Figures(made.result(classes=("normal", "<b>x</b>")))
         told = [value + tip for _, value, tip in patch_words.lines(figures, 0)]
         assert not any("<b>x" in one for one in told)
 

@@ -12,6 +12,8 @@ PATCHES = (
 )
 NO_PATCH = "Point at a patch on the slide, or click one."
 """Stands in the inspector while there is nothing to tell."""
+DOCK_CLOSED = "The MHIM dock was closed. Open it again, and then this gallery."
+"""Stands in the wide gallery when there is nothing left to show."""
 NONE_SHOWN = "No patch is left: lower the least evidence, or show another kind."
 PERCENTILE = (
     "Rank within this slide. There is always a highest patch, also on a normal slide."

@@ -120,6 +120,7 @@ class Picking:
         self._canvas, self._state = canvas, state
         self._finder: tuple[PatchGrid, Finder] | None = None
         self._layer: Points | None = None
+        self._drawn: tuple[PatchGrid, tuple[float, float] | None] | None = None
         self._users = 0
 
     @property
@@ -141,9 +142,9 @@ class Picking:
         self.outline()
 
     def close(self) -> None:
-        """Let the mouse go, and take the outline away."""
-        self._users -= 1
-        if self._users:
+        """Let the mouse go, and take the outline away; for the last one who opened it."""
+        was_open, self._users = self.is_open, max(self._users - 1, 0)
+        if not was_open or self.is_open:
             return
         viewer = self._canvas.viewer
         viewer.mouse_move_callbacks.remove(self._on_move)
@@ -176,8 +177,12 @@ class Picking:
             # napari makes it the active one: a click would move it
             viewer.layers.selection.active = active
         else:
-            self._layer.data, self._layer.size = data, kwargs["size"]
-            self._layer.scale, self._layer.units = kwargs["scale"], kwargs["units"]
+            self._layer.data = data
+            if self._drawn != (figures.result.grid, mpp):
+                # each of these makes napari measure the whole scene again
+                self._layer.size, self._layer.scale = kwargs["size"], kwargs["scale"]
+                self._layer.units = kwargs["units"]
+        self._drawn = figures.result.grid, mpp
 
     def fly(self) -> None:
         """Show the current patch close by; where it has a ring, that is the ring in view."""

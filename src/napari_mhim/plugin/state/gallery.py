@@ -1,6 +1,7 @@
 """The gallery: which patches are shown, in which order, and the figures of each."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
@@ -48,41 +49,46 @@ _FIRST_BY = {
 
 @dataclass(frozen=True, eq=False)
 class Figures:
-    """What is known of each of the N patches of one slide, C classes; made once."""
+    """What is known of each of the N patches of one slide, C classes; worked out on demand."""
 
     result: SlideResult
     """Where it comes from."""
-    attention: NDArray[np.float32]
-    """Weight as a multiple of the mean weight, branches averaged, shape (N,)."""
-    percentile: NDArray[np.float32]
-    """Share of the slide's patches that weigh no more, shape (N,), in (0, 100]."""
-    contribution: NDArray[np.float32]
-    """Push on each class's score, shape (N, C)."""
-    teacher_rank: NDArray[np.int64]
-    """1 = most salient by what the mask ranks by, shape (N,)."""
-    student_rank: NDArray[np.int64]
-    """1 = the student weighs it most, shape (N,)."""
-    rings: NDArray[np.int64]
-    """Rows of the ringed patches, best first, at most ``MAX_RINGS``."""
-
-    @classmethod
-    def of(cls, result: SlideResult) -> "Figures":
-        """Work the figures out for a result."""
-        attention = result.attention.mean(axis=0) * len(result)
-        below = np.searchsorted(np.sort(attention), attention, side="right")
-        return cls(
-            result=result,
-            attention=attention.astype(np.float32),
-            percentile=(100 * below / max(len(result), 1)).astype(np.float32),
-            contribution=result.contribution,
-            teacher_rank=ranks(result.teacher_scores),
-            student_rank=ranks(result.student_scores),
-            rings=hard_instances(result, k=MAX_RINGS).index,
-        )
 
     def __len__(self) -> int:
         """Count the patches."""
         return len(self.result)
+
+    @cached_property
+    def attention(self) -> NDArray[np.float32]:
+        """Give the weight as a multiple of the mean, branches averaged, shape (N,)."""
+        return np.asarray(self.result.attention.mean(axis=0) * len(self), np.float32)
+
+    @cached_property
+    def percentile(self) -> NDArray[np.float32]:
+        """Give the share of patches that weigh no more, shape (N,), in (0, 100]."""
+        weights = self.attention
+        below = np.searchsorted(np.sort(weights), weights, side="right")
+        return np.asarray(100 * below / len(self), np.float32)
+
+    @cached_property
+    def contribution(self) -> NDArray[np.float32]:
+        """Give the push on each class's score, shape (N, C)."""
+        return self.result.contribution
+
+    @cached_property
+    def teacher_rank(self) -> NDArray[np.int64]:
+        """Give the rank by what the mask ranks by, 1 = most salient, shape (N,)."""
+        return ranks(self.result.teacher_scores)
+
+    @cached_property
+    def student_rank(self) -> NDArray[np.int64]:
+        """Give the rank by the student, 1 = weighs most, shape (N,)."""
+        return ranks(self.result.student_scores)
+
+    @cached_property
+    def rings(self) -> NDArray[np.int64]:
+        """Give the rows of the ringed patches, best first, at most ``MAX_RINGS``."""
+        return hard_instances(self.result, k=MAX_RINGS).index
 
     @property
     def evidence(self) -> NDArray[np.float32]:
@@ -102,17 +108,19 @@ class Figures:
         sort : str
             One of ``SORTS``.
         """
-        if sort == "teacher":
-            return self.teacher_rank.astype(np.float64)
-        if sort == "student":
-            return self.student_rank.astype(np.float64)
-        large_first = {
-            "attention": self.attention,
-            "percentile": self.percentile,
-            "evidence": self.evidence,
-            "contribution": self.contribution[:, self.result.target],
-        }
-        return -large_first[sort].astype(np.float64)
+        match sort:
+            case "teacher":
+                return self.teacher_rank.astype(np.float64)
+            case "student":
+                return self.student_rank.astype(np.float64)
+            case "evidence":
+                large_first = self.evidence
+            case "contribution":
+                large_first = self.contribution[:, self.result.target]
+            case _:
+                # a percentile is a rank by attention
+                large_first = self.attention
+        return -large_first.astype(np.float64)
 
     def of_kind(self, kind: str, seed: int) -> NDArray[np.int64]:
         """Give the rows of one kind of patches, in the bag's order.
@@ -191,7 +199,7 @@ class GalleryState:
         same = before is not None and result is not None and _same_grid(before, result)
         if not same:
             self.current = -1
-        self.figures = None if result is None else Figures.of(result)
+        self.figures = None if result is None else Figures(result)
         self.arrange()
 
     def choose(self, kind: str) -> None:

@@ -29,9 +29,9 @@ from napari_mhim.plugin.widgets.inspector import Inspector
 from napari_mhim.plugin.widgets.text import label
 from napari_mhim.plugin.widgets.wall import Wall
 
-_PICTURE_PX = 184  # twice what a plain screen needs: some screens have twice the pixels
+_PICTURE_PX = 100
 _HEIGHT = 300
-_ANY = -999.0
+_ANY = -0.25  # one step below "not against the class"
 _KEYS = {"Alt-Right": 1, "Alt-Left": -1}
 
 
@@ -96,7 +96,8 @@ class Patches(QWidget):  # type: ignore[misc]
 
     def _events(self) -> tuple[Any, ...]:
         events = self._desk.state.events
-        return (events.result, events.baseline, events.shows_baseline)
+        names = ("result", "baseline", "compared", "shows_baseline")
+        return tuple(getattr(events, name) for name in names)
 
     def _take(self) -> None:
         self.state.take(self._desk.state.shown)
@@ -141,7 +142,7 @@ class Gallery(QWidget):  # type: ignore[misc]
     def __init__(self, desk: Desk, state: GalleryState, picking: Picking) -> None:
         super().__init__()
         self._desk, self._state, self._picking = desk, state, picking
-        self._thumbnails = Thumbnails(_PICTURE_PX)
+        self._thumbnails = Thumbnails(round(_PICTURE_PX * self.devicePixelRatioF()))
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(3)
@@ -252,7 +253,7 @@ def _least() -> QDoubleSpinBox:
     made.setRange(_ANY, 999.0)
     made.setSpecialValueText("any evidence")
     made.setPrefix("evidence ≥ ")
-    made.setSingleStep(0.25)
+    made.setSingleStep(-_ANY)
     made.setValue(_ANY)
     made.setToolTip("Show only patches with at least this evidence for the class.")
     return made

@@ -9,6 +9,7 @@ from napari_mhim.plugin import patch_words
 from napari_mhim.plugin.state.gallery import GalleryState
 from napari_mhim.plugin.widgets.text import boxed, label
 
+_LAST_LINE = 20
 _PAUSE_MS = 25  # a mouse moves more often than anyone reads
 
 
@@ -29,6 +30,8 @@ class Inspector(QFrame):  # type: ignore[misc]
         self._grid.setContentsMargins(8, 5, 8, 5)
         self._grid.setVerticalSpacing(1)
         self._grid.setColumnStretch(1, 1)
+        # where there is room to spare, the lines stay together
+        self._grid.setRowStretch(_LAST_LINE, 1)
         self.heading = label()
         self._grid.addWidget(self.heading, 0, 0, 1, 2)
         self.rows: list[tuple[QLabel, QLabel]] = []

@@ -29,6 +29,7 @@ _LEAST_THUMB = 86
 _GAP = 5
 _STRIP = 4
 """Height of the strip of evidence colour below a thumbnail."""
+_FONT_PX = 11
 _POLL_MS = 40
 _GLASS = QColor(215, 215, 215)
 
@@ -104,6 +105,9 @@ class Wall(QAbstractItemView):  # type: ignore[misc]
         self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOn)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         self.setAccessibleName("Gallery of patches")
+        font = self.font()
+        font.setPixelSize(_FONT_PX)
+        self.setFont(font)
         self.doubleClicked.connect(self.flown)
         self._poll = QTimer(self)
         self._poll.setInterval(_POLL_MS)
@@ -178,11 +182,11 @@ class Wall(QAbstractItemView):  # type: ignore[misc]
             actions.MoveHome: -last,
             actions.MoveEnd: last,
         }
-        now = max(self.currentIndex().row(), 0)
-        to = now + steps.get(action, 0)
+        now = self.currentIndex().row()
+        to = 0 if now < 0 else now + steps.get(action, 0)
         # a line further than the last is the same place, not the last patch
         if action in (actions.MoveUp, actions.MoveDown) and not 0 <= to <= last:
-            to = now
+            to = max(now, 0)
         return self.model().index(min(max(to, 0), last), 0)
 
     def horizontalOffset(self) -> int:
@@ -250,6 +254,7 @@ class Wall(QAbstractItemView):  # type: ignore[misc]
     def paintEvent(self, event: Any) -> None:
         """Paint the visible patches, and ask for the pictures that are missing."""
         painter = QPainter(self.viewport())
+        painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
         rows = self.visible_rows()
         for place, row in rows:
             self._paint(painter, self.visualRect(self.model().index(place, 0)), row)
