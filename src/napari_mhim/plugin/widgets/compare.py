@@ -275,10 +275,12 @@ class Compare(QWidget):  # type: ignore[misc]
         self.minus.setChecked(self.difference.is_shown)
         self.beside.setEnabled(self.side is None)
         pair = ((f"A {result.bundle}", result), (f"B {other.bundle}", other))
+        for one, (name, _) in zip((self.a, self.b), pair, strict=True):
+            one.setText(name)
         shown = pair[1][0] if state.shows_baseline else pair[0][0]
-        if self.difference.is_shown:
-            shown = "B − A"
         text = words.comparison(shown, *pair)
+        if self.difference.is_shown:
+            text = words.difference(*pair)
         if state.truth is None:
             verdict = words.disagreement(*pair)
         else:

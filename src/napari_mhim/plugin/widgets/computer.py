@@ -30,6 +30,7 @@ class CheckMyComputer(QWidget):  # type: ignore[misc]
             Qt.TextInteractionFlag.TextSelectableByMouse
             | Qt.TextInteractionFlag.TextSelectableByKeyboard
         )
+        self.found.setAlignment(Qt.AlignmentFlag.AlignTop)
         area = QScrollArea()
         area.setWidget(self.found)
         area.setWidgetResizable(True)

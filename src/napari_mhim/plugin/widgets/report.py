@@ -43,6 +43,7 @@ _PATCH_NAMES = {
     "hidden": "hidden by teacher",
     "top": "most attention",
 }
+_LINK = "#4a90d9"
 _COPIED = "Copied. Paste it into a terminal."
 
 
@@ -252,7 +253,9 @@ class Report(QWidget):  # type: ignore[misc]
 
 def _written(paths: tuple[str, ...]) -> str:
     links = [
-        f"<a href='{QUrl.fromLocalFile(path).toString()}'>{escape(Path(path).name)}</a>"
+        # napari sets no colour for links: Qt's own is unreadable on the dark theme
+        f"<a style='color: {_LINK}' href='{QUrl.fromLocalFile(path).toString()}'>"
+        f"{escape(Path(path).name)}</a>"
         for path in paths
     ]
     return f"<b>Written:</b> {', '.join(links)}"
