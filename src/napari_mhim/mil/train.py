@@ -178,9 +178,9 @@ def _stages(
     needs = _parts.load(RECIPES, config.recipe).needs_baseline(recipe_config(config))
     if config.fine_tune:
         assert start is not None  # TrainConfig refuses fine_tune without start_from
-        yield Note(
-            f"Student and teacher go on from {config.start_from!r}; tuned: {config.tune}."
-        )
+        assert start.parent is not None
+        name = start.parent.name
+        yield Note(f"Student and teacher of {name!r} go on; tuned: {config.tune}.")
         weights = start.weights
     elif start is not None:
         verb = "starts from" if needs else "starts from no baseline, so not from"

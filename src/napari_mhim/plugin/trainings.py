@@ -61,7 +61,7 @@ class Trainings:
     def __init__(self, desk: Desk) -> None:
         self.desk, self.state = desk, TrainingState()
         self._asked: Asked | None = None
-        self._is_keeping = False
+        self._is_drawn = True
         desk.runs.heard.connect(self._take)
         desk.runs.ended.connect(self._over)
         self.state.events.shown_epoch.connect(self._draw, max_args=0)
@@ -199,6 +199,14 @@ class Trainings:
         self.state.clear()
         self.state.status = Status.IDLE
 
+    def another(self) -> None:
+        """Put a finished run aside, so that another can be asked for."""
+        if self.state.status is Status.DONE:
+            self._asked = None
+            self.state.status = Status.IDLE
+            self.name_run()
+            self.look()
+
     def stopped_runs(self) -> tuple[str, ...]:
         """List the runs of the workspace that were begun here and are not finished."""
         found = (self.place.root / "runs").glob(f"*/{ASKED}")
@@ -230,7 +238,7 @@ class Trainings:
     # --- inside
 
     def _go(self, asked: Asked, finish: str = "") -> None:
-        self._asked, self._is_keeping = asked, bool(finish)
+        self._asked = asked
         state, place = self.state, str(self.place.root)
         state.clear()
         self._reload(self.place.run_dir(asked.run))
@@ -291,7 +299,7 @@ class Trainings:
     def _draw(self) -> None:
         """Draw the epoch that is chosen over the open slide, if it is the one watched."""
         state, desk = self.state, self.desk
-        if not state.watched or desk.state.slide is None:
+        if not self._is_drawn or not state.watched or desk.state.slide is None:
             return
         if state.shown_epoch >= len(state.watched):
             return
@@ -315,6 +323,7 @@ class Trainings:
 
     def show_live(self, is_on: bool) -> None:
         """Show the watched epochs over the slide, or what the model said of it before."""
+        self._is_drawn = is_on
         if is_on:
             self._draw()
         else:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from psygnal import SignalGroupDescriptor
 
 from napari_mhim._options import options
-from napari_mhim.errors import MhimError
+from napari_mhim.errors import CohortError, MhimError
 from napari_mhim.mil.bundle import Bundle
 from napari_mhim.mil.cohort import NOT_TRAINED, Cohort
 from napari_mhim.mil.config import TrainConfig
@@ -168,6 +168,7 @@ class TrainingState:
                 self.split = _counted(found, False)
                 return
             if self.way == TUNE and bundle is not None:
+                _refuse_own(found, bundle)
                 found = with_known_roles(found, bundle.config)
             is_open = any(not r.role and r.label in found.classes for r in found.rows)
             if is_open or self.way == NEW:
@@ -293,6 +294,15 @@ class TrainingState:
             for name, value in values.items():
                 said += [flag, f"{name}={value}"]
         return shlex.join(["napari-mhim", *said])
+
+
+def _refuse_own(table: Cohort, bundle: Bundle) -> None:
+    known = [bundle.config.role_of(row.slide) for row in table.rows]
+    if known and all(role in ("train", "val", "test") for role in known):
+        raise CohortError(
+            f"these slides are all in the cohort of {bundle.name!r} already; choose "
+            "others, or open the model it comes from"
+        )
 
 
 def _counted(table: Cohort, drawn: bool) -> Split:

@@ -23,6 +23,11 @@ _COLOURS = {
 }
 """Colours that differ for those who see red and green alike."""
 _LOSSES = ("classification loss", "consistency loss", "validation loss")
+_SHORT = {
+    "classification loss": "loss: classification",
+    "consistency loss": "consistency",
+    "validation loss": "validation",
+}
 _SHARES = ("validation AUC", "share the student saw")
 
 
@@ -111,7 +116,7 @@ class LearningCurves(QWidget):  # type: ignore[misc]
         top = _Plot(upper, max(losses, default=1.0) * 1.05 or 1.0, n)
         for plot, names in ((top, _LOSSES), (_Plot(lower, 1.0, n), _SHARES)):
             self._frame(painter, plot, line)
-            self._legend(painter, plot, names, line)
+            self._legend(painter, plot, names)
             for name in names:
                 self._curve(painter, plot, name)
             self._marks(painter, plot)
@@ -133,24 +138,15 @@ class LearningCurves(QWidget):  # type: ignore[misc]
             box = QRectF(0, y - line / 2, plot.room.left() - 4, line)
             painter.drawText(box, right, f"{share * plot.top:.2g}")
 
-    def _legend(
-        self, painter: QPainter, plot: _Plot, names: Sequence[str], line: int
-    ) -> None:
+    def _legend(self, painter: QPainter, plot: _Plot, names: Sequence[str]) -> None:
         metrics, x = self.fontMetrics(), plot.room.left()
         for name in names:
             if not any(math.isfinite(v) for v in self._values[name]):
                 continue
-            short = name.replace(" loss", "").replace("validation AUC", "AUC")
+            short = _SHORT.get(name, name)
             painter.setPen(_COLOURS[name])
             painter.drawText(QPointF(x, plot.room.top() - 4), f"━ {short}")
             x += metrics.horizontalAdvance(f"━ {short}  ")
-        if plot.top != 1.0 or names is _LOSSES:
-            painter.setPen(self.palette().text().color())
-            painter.drawText(
-                QRectF(plot.room.right() - 60, plot.room.top() - line - 1, 60, line),
-                Qt.AlignmentFlag.AlignRight,
-                "loss",
-            )
 
     def _curve(self, painter: QPainter, plot: _Plot, name: str) -> None:
         values = self._values[name]

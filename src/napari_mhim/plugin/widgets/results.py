@@ -61,6 +61,7 @@ class ResultsView(QWidget):  # type: ignore[misc]
             "slides below; click again for all."
         )
         self.confusion.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
+        self.confusion.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.confusion.cellClicked.connect(self._choose_cell)
         self.role, self.order = QComboBox(), QComboBox()
         self.order.addItems([LOSS, GAP])
@@ -258,5 +259,5 @@ def _fill_confusion(table: QTableWidget, results: Results, some: list[Any]) -> N
             item.setTextAlignment(Qt.AlignmentFlag.AlignCenter)
             table.setItem(row, column, item)
     table.resizeRowsToContents()
-    height = table.horizontalHeader().height() + 4
+    height = table.horizontalHeader().sizeHint().height() + 6
     table.setFixedHeight(height + sum(table.rowHeight(r) for r in range(len(classes))))

@@ -41,9 +41,12 @@ class TrainTab(QWidget):  # type: ignore[misc]
         self.trainings, self._state = trainings, trainings.state
         column = QVBoxLayout(self)
         column.setSpacing(6)
-        column.addWidget(label(said.INTRO, small=True))
+        self.asks = QWidget()
+        asks = QVBoxLayout(self.asks)
+        asks.setContentsMargins(0, 0, 0, 0)
+        asks.addWidget(label(said.INTRO, small=True))
         self.form = TrainForm(trainings)
-        column.addWidget(self.form)
+        asks.addWidget(self.form)
         self.start = button(
             "Start",
             "Extract what is missing, then learn. Everything is kept in the run's folder.",
@@ -51,9 +54,10 @@ class TrainTab(QWidget):  # type: ignore[misc]
         )
         self.start.setMinimumHeight(34)
         self.why_not = label(small=True)
-        column.addWidget(self.start)
-        column.addWidget(self.why_not)
-        column.addWidget(line())
+        asks.addWidget(self.start)
+        asks.addWidget(self.why_not)
+        asks.addWidget(line())
+        column.addWidget(self.asks)
         self._add_run(column)
         self.results = Section(
             "Results",
@@ -81,6 +85,9 @@ class TrainTab(QWidget):  # type: ignore[misc]
         self.start.setText(said.NAMES[state.way])
         self.start.setEnabled(reason is None)
         self.why_not.setText(escape(reason or "Ready."))
+        # the form makes room for the run: its curves are what one watches then
+        self.asks.setVisible(status is Status.IDLE)
+        self.another.setVisible(status is Status.DONE)
         self.status.setText(said.STATUS[status])
         self.status.setVisible(status is not Status.IDLE)
         self.stop.setVisible(status.is_at_work)
@@ -114,8 +121,12 @@ class TrainTab(QWidget):  # type: ignore[misc]
         self.discard = button(
             "Discard", "Remove this unfinished run from the disk.", runs.discard
         )
+        self.another = button(
+            "Another run", "Ask for another run; this one stays on disk.", runs.another
+        )
         grid = QGridLayout()
         grid.addWidget(self.stop, 0, 0, 1, 2)
+        grid.addWidget(self.another, 0, 0, 1, 2)
         grid.addWidget(self.go_on, 1, 0)
         grid.addWidget(self.discard, 1, 1)
         grid.addWidget(self.keep_best, 2, 0)
@@ -200,4 +211,10 @@ class TrainTab(QWidget):  # type: ignore[misc]
         """Look for stopped runs again: the workspace may be another one by now."""
         self._find_stopped()
         self.refresh()
+        self.trainings.show_live(self.live.isChecked())
         super().showEvent(event)
+
+    def hideEvent(self, event: Any) -> None:
+        """Give the overlays back to the result that the other tabs talk of."""
+        self.trainings.show_live(False)
+        super().hideEvent(event)
