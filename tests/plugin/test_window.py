@@ -55,6 +55,7 @@ def test_an_empty_dock_says_what_to_do_first(viewer) -> None:
         "Slides",
         "Analyse",
         "Review",
+        "Train",
     ]
     assert not dock.analyse.run.isEnabled()
     assert dock.analyse.why_not.text() == "Open a slide first."

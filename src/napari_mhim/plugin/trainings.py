@@ -303,9 +303,10 @@ class Trainings:
             return
         if state.shown_epoch >= len(state.watched):
             return
-        result = state.watched[state.shown_epoch].result
-        if result.slide != desk.state.slide.name:
+        # by file and not by name: a sample's features can bear another name
+        if self._asked is None or self._asked.watch != self._watch():
             return
+        result = state.watched[state.shown_epoch].result
         current = desk.slides.current
         if current < 0 or not desk.slides.is_withheld(current):
             desk.state.live = result

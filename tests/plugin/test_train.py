@@ -1,0 +1,263 @@
+"""The Train tab in a real window: clicked, watched, stopped, killed, gone on with."""
+
+import csv
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+from window_pictures import HAS_DISPLAY, canvas_pixels, settle
+
+from napari_mhim.mil.bundle import Bundle
+from napari_mhim.plugin import sample_data, show
+from napari_mhim.plugin.overlays import EVIDENCE, SLIDE
+from napari_mhim.plugin.state.training import CUTOFF, NEW, TUNE, Status
+
+pytestmark = [
+    pytest.mark.qt,
+    pytest.mark.skipif(not HAS_DISPLAY, reason="no display: use xvfb-run"),
+]
+LONG = 240_000
+"""Most milliseconds to wait: the machine may be busy."""
+
+
+@pytest.fixture(scope="module")
+def added(tmp_path_factory) -> Path:
+    """Twelve small slides no model has seen, roles open but for the held-out ones."""
+    from napari_mhim.phantom import CohortConfig, PhantomConfig, write_cohort
+
+    folder = tmp_path_factory.mktemp("added")
+    small = CohortConfig(slide=PhantomConfig(shape=(1024, 1536)))
+    list(write_cohort(folder, n_slides=12, seed=9, config=small))
+    with (folder / "cohort.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for number, row in enumerate(rows):
+        slide = folder / row["path"]
+        row["path"] = str(slide.rename(slide.with_name(f"new-{number}.tif")))
+        row["slide"] = row["patient"] = f"new-{number}"
+    with (folder / "added.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return folder / "added.csv"
+
+
+@pytest.fixture
+def dock(viewer):
+    dock = show.open_dock(viewer)
+    place = sample_data.folder()
+    dock.show_layers(
+        show.layers(
+            place / "both.tiff",
+            place / "both.h5",
+            bundle_path=place / "bundle",
+            features_path=place / "both.features.h5",
+        )
+    )
+    dock.runs.wanted_device = "cpu"
+    dock.turn_to("Train")
+    settle()
+    return dock
+
+
+def ask(dock, added: Path, way: str, **given: object) -> None:
+    form = dock.train.form
+    form.use_table(str(added))
+    form.ways[way].click()
+    for name, value in {"threads": 1, **given}.items():
+        form.take(name, value)
+    assert dock.trainings.can_start() is None, dock.train.why_not.text()
+    dock.train.start.click()
+    assert dock.trainings.state.status is Status.RUNNING
+
+
+def wait_for(qtbot, dock, status: Status) -> None:
+    state = dock.trainings.state
+    qtbot.waitUntil(lambda: not state.status.is_at_work, timeout=LONG)
+    assert state.status is status, dock.state.problem
+
+
+def wait_for_epochs(qtbot, dock, n: int) -> None:
+    state = dock.trainings.state
+    qtbot.waitUntil(
+        lambda: len(state.watched) >= n or not state.status.is_at_work, timeout=LONG
+    )
+    assert len(state.watched) >= n, dock.state.problem
+
+
+def test_nothing_starts_without_slides(dock) -> None:
+    assert not dock.train.start.isEnabled()
+    assert "Choose a label table" in dock.train.why_not.text()
+
+
+def test_a_model_is_fine_tuned_by_clicking(dock, added: Path, qtbot) -> None:
+    evidence = dock.canvas.layers()[EVIDENCE]
+    before = np.array(evidence.data)
+    parent = dock.state.bundle
+    n_layers = len(dock.canvas.viewer.layers)
+    ask(dock, added, TUNE, epochs=3, lr=1e-2, tune="all")
+    assert not dock.train.asks.isVisibleTo(dock.train)
+    wait_for_epochs(qtbot, dock, 1)
+    first = np.array(evidence.data)
+    wait_for(qtbot, dock, Status.DONE)
+    # overlays have moved from epoch to epoch, in the layers that were there
+    assert np.nanmax(np.abs(first - before)) > 0
+    assert np.nanmax(np.abs(np.array(evidence.data) - first)) > 0
+    assert len(dock.canvas.viewer.layers) == n_layers
+    assert len(dock.trainings.state.epochs) == 3
+    # the model is there to be used, and says where it comes from
+    assert dock.state.bundle.config.trained["parent"]["id"] == parent.id
+    assert "Before → after" in dock.train.results.content.change.text()
+    # another epoch's overlays, and those of the result again
+    dock.train.epoch.setValue(0)
+    np.testing.assert_array_equal(evidence.data, first)
+    dock.turn_to("Review")
+    settle()
+    np.testing.assert_array_equal(evidence.data, before)
+
+
+def test_a_slide_without_a_result_is_watched_too(dock, added: Path, qtbot) -> None:
+    with added.open(newline="") as file:
+        slide = next(csv.DictReader(file))["path"]
+    dock.open_slide(slide)
+    settle()
+    plain = canvas_pixels(dock.canvas.viewer)
+    ask(dock, added, NEW, epochs=2, recipe="plain", max_instances=200)
+    wait_for(qtbot, dock, Status.DONE)
+    assert dock.tab == "Train"
+    assert set(dock.canvas.layers()) > {SLIDE, EVIDENCE}
+    settle()
+    assert canvas_pixels(dock.canvas.viewer).change_of(plain).any()
+    assert dock.state.result is None
+    # what a model in training said is no result: it goes with the tab
+    dock.turn_to("Slides")
+    settle()
+    assert set(dock.canvas.layers()) == {SLIDE}
+
+
+def test_stopped_and_kept(dock, added: Path, qtbot) -> None:
+    ask(dock, added, TUNE, epochs=500)
+    wait_for_epochs(qtbot, dock, 1)
+    dock.train.stop.click()
+    wait_for(qtbot, dock, Status.STOPPED)
+    assert dock.train.go_on.isVisibleTo(dock.train)
+    assert dock.trainings.stopped_runs() == (dock.trainings.state.run,)
+    dock.train.keep_best.click()
+    wait_for(qtbot, dock, Status.DONE)
+    assert Bundle.open(dock.trainings.state.bundle_path).config.trained["epochs"] < 500
+    assert dock.trainings.stopped_runs() == ()
+
+
+def test_a_killed_run_is_told_and_goes_on(dock, added: Path, qtbot) -> None:
+    ask(dock, added, TUNE, epochs=8)
+    wait_for_epochs(qtbot, dock, 1)
+    os.kill(dock.runs._job.pid, signal.SIGKILL)
+    wait_for(qtbot, dock, Status.STOPPED)
+    assert "killed" in dock.state.problem
+    assert "start it again" in dock.state.problem
+    behind = len(dock.trainings.state.epochs)
+    dock.train.go_on.click()
+    assert len(dock.trainings.state.epochs) >= behind
+    wait_for(qtbot, dock, Status.DONE)
+    assert [done.epoch for done in dock.trainings.state.epochs] == list(range(1, 9))
+
+
+def test_a_run_is_taken_up_on_another_day(viewer, dock, added: Path, qtbot) -> None:
+    ask(dock, added, TUNE, epochs=500)
+    wait_for_epochs(qtbot, dock, 1)
+    run = dock.trainings.state.run
+    viewer.window.remove_dock_widget(dock)
+    settle()
+    again = show.open_dock(viewer)
+    again.turn_to("Train")
+    settle()
+    assert again.trainings.stopped_runs() == (run,)
+    again.train.stopped.setCurrentIndex(1)
+    again.train.stopped.activated.emit(1)
+    assert again.trainings.state.status is Status.STOPPED
+    assert again.trainings.state.epochs
+    assert again.train.curves.isVisibleTo(again.train)
+    again.train.discard.click()
+    assert again.trainings.stopped_runs() == ()
+    assert again.trainings.state.status is Status.IDLE
+
+
+def test_the_cutoff_alone(dock, added: Path, qtbot) -> None:
+    weights = dock.state.bundle.tensors()
+    dock.train.form.use_table(str(added))
+    dock.train.form.ways[CUTOFF].click()
+    dock.train.start.click()
+    wait_for(qtbot, dock, Status.DONE)
+    config = dock.state.bundle.config
+    assert config.trained["parent"]["tuned"] == "cut-off"
+    assert config.cutoff.n == 12
+    ours = dock.state.bundle.tensors()
+    assert all((ours[name] == weights[name]).all() for name in weights)
+
+
+def test_a_confusion_cell_filters_and_a_double_click_opens(
+    dock, added: Path, qtbot
+) -> None:
+    ask(dock, added, NEW, epochs=1, recipe="plain")
+    wait_for(qtbot, dock, Status.DONE)
+    view = dock.train.results.open()
+    place = view.role.findData("train")
+    view.role.setCurrentIndex(place)
+    n = view.errors.rowCount()
+    cells = [
+        (row, column, int(view.confusion.item(row, column).text()))
+        for row in range(2)
+        for column in range(2)
+    ]
+    assert sum(count for *_, count in cells) == n > 0
+    for row, column, count in cells:
+        view.confusion.cellClicked.emit(row, column)
+        assert view.errors.rowCount() == count
+        view.confusion.cellClicked.emit(row, column)
+        assert view.errors.rowCount() == n
+    name = view.errors.item(0, 0).text()
+    view.errors.cellDoubleClicked.emit(0, 0)
+    assert dock.state.slide.name == name
+
+
+def test_every_setting_of_the_config_is_in_the_form(dock) -> None:
+    from napari_mhim._options import options
+    from napari_mhim.mil.config import TrainConfig
+    from napari_mhim.plugin.widgets.settings_form import LEFT_OUT
+
+    names = {option.name for option in options(TrainConfig)} - set(LEFT_OUT)
+    assert set(dock.train.form.settings.inputs) == names
+    for widget in dock.train.form.settings.inputs.values():
+        assert widget.toolTip()
+
+
+def test_settings_are_saved_and_loaded(dock, added: Path, tmp_path: Path) -> None:
+    form = dock.train.form
+    form.ways[NEW].click()
+    form.take("lr", 3e-3)
+    form.take("recipe_options", {"momentum": 0.5})
+    form.save(str(tmp_path / "s.json"))
+    form.take("lr", None)
+    form.take("recipe_options", None)
+    form.load(str(tmp_path / "s.json"))
+    config = dock.trainings.config()
+    assert (config.lr, config.recipe_options["momentum"]) == (3e-3, 0.5)
+
+
+def test_a_setting_that_cannot_be_is_told_and_not_kept(dock) -> None:
+    dock.train.form.take("lr", -1.0)
+    assert "Lr must be above 0" in dock.state.problem
+    assert dock.trainings.config().lr > 0
+
+
+def test_one_class_only_is_refused_before_the_start(
+    dock, added: Path, tmp_path: Path
+) -> None:
+    lines = added.read_text().splitlines()
+    table = tmp_path / "one.csv"
+    table.write_text("\n".join([lines[0], *(x for x in lines[1:] if "normal" in x)]))
+    dock.train.form.ways[NEW].click()
+    dock.train.form.use_table(str(table))
+    assert not dock.train.start.isEnabled()
+    assert "two classes" in dock.train.why_not.text()
