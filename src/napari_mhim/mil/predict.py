@@ -158,22 +158,25 @@ class Predictor:
         config, student = self.bundle.config, self._student
         # a recipe that says nothing of it masks by the model's own scores
         kind = config.recipe_settings.get("instance_scores", "own")
+
+        def judged(output: MILOutput) -> tuple[Tensor, NDArray[np.float32]]:
+            mask = high_mask(
+                output.scores_by(kind), config.mask_ratio_high, fusion=config.head_fusion
+            )
+            return mask, scores_of(output, config.head_fusion, kind)
+
+        guided = None if self._teacher is None else judged(self._teacher(x))
         h = student.embed(x)  # (N, D)
         output = student.aggregate(h)
         probabilities = self._scaled(output)
         attention, evidence = as_array(output.attention), as_array(output.evidence)
         student_scores = scores_of(output, config.head_fusion, kind)
-        if self._teacher is not None:
-            del output
-            output = self._teacher(x)
-        mask = high_mask(
-            output.scores_by(kind), config.mask_ratio_high, fusion=config.head_fusion
-        )
-        teacher_scores = scores_of(output, config.head_fusion, kind)
+        mask, teacher_scores = guided or judged(output)
         del output
         remaining = probabilities
         if mask.any():  # an instance is embedded alone: no need to do it again
-            remaining = self._scaled(student.aggregate(h[~mask]))
+            h = h[~mask]
+            remaining = self._scaled(student.aggregate(h))
         return _Seen(
             probabilities=probabilities,
             remaining=remaining,

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from napari_mhim.errors import ConfigError
-from napari_mhim.mil.models import transmil
+from napari_mhim.mil.models import _nystrom, transmil
 from napari_mhim.mil.models._inverse import PseudoInverse
 from napari_mhim.mil.models._nystrom import NystromAttention, SequenceFilter
 
@@ -61,7 +61,7 @@ def test_attention_equals_the_full_matrix(n: int, seed: int):
     part = attention(seed)
     x = torch.randn(n, 12, dtype=torch.float64)
     wanted, first = written_out(part, x)
-    attended, row = part(x)
+    attended, row = part(*part.padded(x))
     torch.testing.assert_close(attended, wanted)
     torch.testing.assert_close(row, first.detach())
 
@@ -71,10 +71,22 @@ def test_attention_equals_the_full_matrix(n: int, seed: int):
 def test_attending_from_the_first_alone_is_the_first_row(n: int, seed: int):
     part = attention(seed)
     x = torch.randn(n, 12, dtype=torch.float64)
-    whole, row = part(x)
-    first, first_row = part.attend_first(x)
+    whole, row = part(*part.padded(x))
+    first, first_row = part.attend_first(*part.padded(x))
     torch.testing.assert_close(first, whole[:1])
     torch.testing.assert_close(first_row, row)
+
+
+@pytest.mark.parametrize("n", [1, 7, 8, 33, 40])
+def test_a_long_list_is_attended_to_head_by_head_alike(
+    n: int, monkeypatch: pytest.MonkeyPatch
+):
+    part, x = attention(), torch.randn(n, 12, dtype=torch.float64)
+    with torch.no_grad():
+        wanted = *part(*part.padded(x)), *part.attend_first(*part.padded(x))
+        monkeypatch.setattr(_nystrom, "LONG", 1)
+        given = *part(*part.padded(x)), *part.attend_first(*part.padded(x))
+    torch.testing.assert_close(given, wanted)
 
 
 @settings(max_examples=30)
@@ -126,18 +138,24 @@ def test_filter_and_its_gradients_are_those_of_a_convolution(n: int):
         assert gap < 1e-5
 
 
-@pytest.mark.parametrize("n", [1, 2, 3, 5, 37, 49, 50, 64, 90])
-def test_positions_equal_three_convolutions_and_the_identity(n: int):
+@pytest.mark.parametrize("n", [1, 2, 3, 5, 37, 49, 50, 64, 90, 110])
+@pytest.mark.parametrize("gradients", [True, False])
+def test_positions_equal_three_convolutions_and_the_identity(
+    n: int, gradients: bool, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(transmil.Position, "BAND", 2)
     part = small().position
-    tokens = torch.randn(n, 12, dtype=torch.float64)
+    first, tokens = torch.randn(n + 1, 12, dtype=torch.float64).split([1, n])
     side = ceil(sqrt(n))
     square = torch.cat([tokens, tokens[: side**2 - n]])
     square = torch.cat([square, torch.zeros(max(49 - side**2, 0), 12).double()])
     side = max(side, 7)
     grid = square.T.view(1, 12, side, side)
     mixed = grid + part.wide(grid) + part.middle(grid) + part.narrow(grid)
-    wanted = mixed.flatten(2)[0].T[:n]
-    torch.testing.assert_close(part(tokens), wanted)
+    wanted = torch.cat([first, mixed.flatten(2)[0].T[:n]])
+    with torch.set_grad_enabled(gradients):
+        given = part(torch.cat([first, tokens]))
+    torch.testing.assert_close(given, wanted)
 
 
 def test_scores_are_those_of_the_layer_asked_for():

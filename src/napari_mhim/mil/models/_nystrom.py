@@ -52,13 +52,33 @@ class NystromAttention(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.residual = SequenceFilter(heads)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Attend from every token.
+    def padded(self, x: Tensor) -> tuple[Tensor, int]:
+        """Put zero rows in front until m groups are equal.
 
         Parameters
         ----------
         x : Tensor, shape (n, D)
             Tokens.
+
+        Returns
+        -------
+        padded : Tensor, shape (z + n, D)
+            What the attention takes.
+        zeros : int
+            How many rows z were put in front.
+        """
+        zeros = -len(x) % self._landmarks
+        return F.pad(x, (0, 0, zeros, 0)), zeros
+
+    def forward(self, padded: Tensor, zeros: int) -> tuple[Tensor, Tensor]:
+        """Attend from every token.
+
+        Parameters
+        ----------
+        padded : Tensor, shape (z + n, D)
+            Tokens, as :meth:`padded` gives them.
+        zeros : int
+            Rows z in front.
 
         Returns
         -------
@@ -67,40 +87,22 @@ class NystromAttention(nn.Module):
         first : Tensor, shape (H, n)
             How much the first token takes from each, by head; no gradient.
         """
-        padded, zeros = self._padded(x)  # (z + n, D)
         marks = self._landmarks_of(padded)
-        queries, keys, values = self._by_head(padded)  # (z + n, d) each, by head
         with torch.no_grad():
-            start = self._attend(self._first_query(x), marks.keys)  # (H, 1, m)
-            start = marks.inverse.after(start)
-        heard, rows, outputs = [], [], []
-        # head by head: its matrices stay in the cache, those of all would be new memory
-        for head, (key, value) in enumerate(zip(keys, values, strict=True)):
-            spread = self._attend(marks.queries[head], key)  # (m, z + n)
-            heard.append(spread @ value)  # (m, d)
-            rows.append(start[head] @ spread.detach()[:, zeros:])  # (1, n)
-            outputs.append(self.residual(value, head)[zeros:])  # (n, d)
-        # from the right, so that no n times m times m is worked out
-        passed = marks.inverse.before(torch.stack(heard))  # (H, m, d)
-        for head, query in enumerate(queries):
-            # torch's own attention, which never holds all of (n, m)
-            attended = F.scaled_dot_product_attention(
-                query[None, None, zeros:],
-                marks.keys[None, head, None],
-                passed[None, head, None],
-            )
-            outputs[head] = outputs[head] + attended[0, 0]
-        joined = torch.cat(outputs, dim=1)  # (n, H * d)
-        del outputs, padded  # of a long bag, each is hundreds of megabytes
-        return self.dropout(self.output(joined)), torch.cat(rows)
+            start = self._attend(self._first_query(padded[zeros:]), marks.keys)
+            start = marks.inverse.after(start)  # (H, 1, m)
+        joined, first = self._by_landmarks(padded, zeros, marks, start)
+        return self.dropout(self.output(joined)), first
 
-    def attend_first(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def attend_first(self, padded: Tensor, zeros: int) -> tuple[Tensor, Tensor]:
         """Attend from the first token alone: row 0 of :meth:`forward`, for less work.
 
         Parameters
         ----------
-        x : Tensor, shape (n, D)
-            Tokens.
+        padded : Tensor, shape (z + n, D)
+            Tokens, as :meth:`padded` gives them.
+        zeros : int
+            Rows z in front.
 
         Returns
         -------
@@ -109,7 +111,7 @@ class NystromAttention(nn.Module):
         first : Tensor, shape (H, n)
             How much it takes from each, by head; no gradient.
         """
-        padded, zeros = self._padded(x)  # (z + n, D)
+        x = padded[zeros:]
         marks = self._landmarks_of(padded)
         _, to_key, to_value = self._weights()  # each (H, d, D)
         weights = self._attend(self._first_query(x), marks.keys)  # (H, 1, m)
@@ -129,14 +131,33 @@ class NystromAttention(nn.Module):
         joined = (heard + local).flatten()[None]  # (1, H * d)
         return self.dropout(self.output(joined)), row.detach()[:, 0, zeros:]
 
+    def _by_landmarks(
+        self, padded: Tensor, zeros: int, marks: _Landmarks, start: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Give what heads take, side by side, (n, H * d), and the first token's rows."""
+        queries, keys, values = self._by_head(padded)  # (z + n, d) each, by head
+        heard, rows, outputs = [], [], []
+        # head by head: its matrices stay in the cache, those of all would be new memory
+        for head, (key, value) in enumerate(zip(keys, values, strict=True)):
+            spread = self._attend(marks.queries[head], key)  # (m, z + n)
+            heard.append(spread @ value)  # (m, d)
+            rows.append(start[head] @ spread.detach()[:, zeros:])  # (1, n)
+            outputs.append(self.residual(value, head)[zeros:])  # (n, d)
+        # from the right, so that no n times m times m is worked out
+        passed = marks.inverse.before(torch.stack(heard))  # (H, m, d)
+        for head, query in enumerate(queries):
+            # torch's own attention, which never holds all of (n, m)
+            attended = F.scaled_dot_product_attention(
+                query[None, None, zeros:],
+                marks.keys[None, head, None],
+                passed[None, head, None],
+            )
+            outputs[head] = outputs[head] + attended[0, 0]
+        return torch.cat(outputs, dim=1), torch.cat(rows)
+
     @property
     def _inner(self) -> int:
         return self._heads * self._head_dim
-
-    def _padded(self, x: Tensor) -> tuple[Tensor, int]:
-        """Put zero rows in front until m groups are equal; give their number too."""
-        zeros = -len(x) % self._landmarks
-        return F.pad(x, (0, 0, zeros, 0)), zeros
 
     def _landmarks_of(self, padded: Tensor) -> _Landmarks:
         groups = padded.view(self._landmarks, -1, padded.shape[1]).mean(dim=1)  # (m, D)

@@ -64,14 +64,17 @@ class Layer(nn.Module):
 
 
 class Position(nn.Module):
-    """Mixes neighbours after laying the tokens out as a square: (n, D) -> (n, D).
+    """Mixes neighbours after laying the tokens out as a square: (1 + n, D), in and out.
 
     The sum of three depth-wise convolutions and the identity, which is one convolution
     with the sum of their kernels. The list fills the square row by row and wraps round
-    at its end; a square narrower than the widest kernel is filled up with zeros.
+    at its end; a square narrower than the widest kernel is filled up with zeros. The
+    first token has no place in it and stays as it is.
     """
 
     SIDE = 7
+    BAND = 64
+    """Rows of the square mixed at a time where nothing is kept for gradients."""
 
     def __init__(self, width: int, least_side: int = SIDE):
         super().__init__()
@@ -82,18 +85,23 @@ class Position(nn.Module):
         )
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Mix tokens, shape (n, D); the result has the same shape."""
-        n, width = tokens.shape
-        side = ceil(sqrt(n))
-        filled = torch.cat([tokens, tokens[: side**2 - n]])  # (side², D)
-        side = max(side, self._least_side)
-        filled = F.pad(filled, (0, 0, 0, side**2 - len(filled)))
-        # channels last in memory, as the tokens lie
-        square = filled.view(1, side, side, width).permute(0, 3, 1, 2)
-        mixed = F.conv2d(
-            square, self._kernel(), self._bias(), padding=self.SIDE // 2, groups=width
-        )  # (1, D, side, side)
-        return mixed.permute(0, 2, 3, 1).reshape(side**2, width)[:n]
+        """Mix tokens, shape (1 + n, D); the result has the same shape."""
+        n, width = len(tokens) - 1, tokens.shape[1]
+        side, rim = max(ceil(sqrt(n)), self._least_side), self.SIDE // 2
+        kernel, bias = self._kernel(), self._bias()
+        # of a long bag, each copy of the whole square is hundreds of megabytes
+        step = side if torch.is_grad_enabled() else self.BAND
+        mixed = [tokens[:1]]
+        for top in range(0, side, step):
+            rows = min(step, side - top)
+            places = (top - rim) * side, (top + rows + rim) * side
+            band = _laid_out(tokens[1:], *places, side)
+            # channels last in memory, as the tokens lie
+            square = band.view(1, -1, side, width).permute(0, 3, 1, 2)
+            square = F.conv2d(square, kernel, bias, padding=(0, rim), groups=width)
+            flat = square.permute(0, 2, 3, 1).reshape(rows * side, width)
+            mixed.append(flat[: max(n - top * side, 0)])
+        return torch.cat(mixed)
 
     def _kernel(self) -> Tensor:
         middle, narrow = (
@@ -109,6 +117,25 @@ class Position(nn.Module):
         assert self.middle.bias is not None
         assert self.narrow.bias is not None
         return self.wide.bias + self.middle.bias + self.narrow.bias
+
+
+def _laid_out(tokens: Tensor, start: int, stop: int, side: int) -> Tensor:
+    """Give what lies in a square's places from start to stop, shape (stop - start, D).
+
+    Tokens, shape (n, D), then tokens from the first on until a square is full; zeros in
+    what is left of a larger square, before it and after it.
+    """
+    n = len(tokens)
+    full = ceil(sqrt(n)) ** 2
+    before, after = max(-start, 0), max(stop - max(full, start), 0)
+    start, stop = max(start, 0), min(stop, full)
+    parts = [
+        tokens.new_zeros(before, tokens.shape[1]),
+        tokens[start : min(stop, n)],
+        tokens[max(start - n, 0) : max(stop - n, 0)],
+        tokens.new_zeros(after, tokens.shape[1]),
+    ]
+    return torch.cat(parts)
 
 
 class TransMIL(MILModel):
@@ -142,16 +169,19 @@ class TransMIL(MILModel):
         if self._square_first:
             h = torch.cat([h, h[: ceil(sqrt(n)) ** 2 - n]])  # (side², D)
         tokens = torch.cat([self.class_token[0], h])  # (1 + N, D)
-        normed = self.first.norm(tokens)
-        attended, first = self.first.attention(normed)
-        tokens = tokens + attended
-        tokens = torch.cat([tokens[:1], self.position(tokens[1:])])  # (1 + N, D)
+        # zeros in front at once: of a long bag, each further copy is hundreds of megabytes
+        padded, zeros = self.first.attention.padded(self.first.norm(tokens))
+        attended, first = self.first.attention(padded, zeros)
+        # into what nothing keeps for gradients
+        tokens = self.position(attended.add_(tokens))  # (1 + N, D)
+        del attended
         # nothing but the class token leaves the last layer
-        attended, last = self.last.attention.attend_first(self.last.norm(tokens))
+        attention = self.last.attention
+        attended, last = attention.attend_first(*attention.padded(self.last.norm(tokens)))
         embedding = self.norm(tokens[:1] + attended)  # (1, D)
         first, last = _of_instances(first, n), _of_instances(last, n)  # each (H, N)
         row = first if self._attention_layer == "first" else last
-        normed = normed[1 : n + 1].detach()
+        normed = padded[zeros + 1 : zeros + n + 1].detach()  # (N, D)
         return MILOutput(
             logits=self.head(embedding)[0],  # (C,)
             embedding=embedding,
