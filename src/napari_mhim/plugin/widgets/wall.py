@@ -30,6 +30,7 @@ _GAP = 5
 _STRIP = 4
 """Height of the strip of evidence colour below a thumbnail."""
 _FONT_PX = 11
+_BELOW = 4  # room for the frame of the current patch
 _POLL_MS = 40
 _GLASS = QColor(215, 215, 215)
 
@@ -292,7 +293,7 @@ class Wall(QAbstractItemView):  # type: ignore[misc]
         for line, text in enumerate(
             patch_words.caption(figures, row, self._state.sort)
         ):
-            top = strip.bottom() + 1 + line * height
+            top = strip.bottom() + _BELOW + line * height
             room = QRect(rect.left() + 1, top, rect.width() - 2, height)
             painter.drawText(room, Qt.AlignmentFlag.AlignCenter, text)
         if row == self._state.current:
