@@ -1,0 +1,220 @@
+"""Pictures of the window for the documentation, each state at 1366 × 768.
+
+From the sample slides, and from one real slide where test data are there. On a machine
+without a screen::
+
+    xvfb-run -a -s "-screen 0 1600x1000x24" python docs/make_screenshots.py
+"""
+
+import argparse
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import napari
+import numpy as np
+from PIL import Image
+from qtpy.QtWidgets import QApplication
+
+from napari_mhim import pipeline
+from napari_mhim.plugin import sample_data, show
+from napari_mhim.workspace import Workspace
+
+HERE = Path(__file__).resolve().parent
+SIZE = (1366, 768)
+MOST_BYTES = 400_000
+REAL = "slides/aperio/CMU-1-Small-Region.svs"
+"""Below the folder of test data; openslide.org's, CC0."""
+
+
+def main() -> None:
+    """Take all pictures, or those that are named."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", help=f"of {', '.join(STATES)}; else all")
+    asked = parser.parse_args().names or list(STATES)
+    with tempfile.TemporaryDirectory() as folder:
+        # nothing of whoever takes the pictures is in them
+        os.environ["NAPARI_MHIM_WORKSPACE"] = folder
+        viewer = napari.Viewer()
+        viewer.window.resize(*SIZE)
+        for name in asked:
+            dock = show.open_dock(viewer)
+            if STATES[name](viewer, dock, Path(folder)):
+                save(viewer, HERE / f"{name}.png")
+            viewer.window.remove_dock_widget(dock)
+            viewer.layers.clear()
+            wait(lambda: False, 0.5)
+        viewer.close()
+
+
+def save(viewer: Any, path: Path) -> None:
+    """Write what the window shows, in 256 colours."""
+    wait(lambda: False, 1.0)
+    pixels = viewer.screenshot(canvas_only=False, flash=False)
+    # other ways to choose the colours lose the few of a colour bar among those of tissue
+    image = Image.fromarray(pixels[..., :3]).quantize(
+        256, Image.Quantize.MAXCOVERAGE, kmeans=1, dither=Image.Dither.NONE
+    )
+    image.save(path, optimize=True)
+    size = path.stat().st_size
+    assert size < MOST_BYTES, f"{path.name} has {size} bytes"
+
+
+def wait(is_there: Callable[[], object], seconds: float) -> None:
+    """Let Qt work until something is there, or the time is over."""
+    until = time.monotonic() + seconds
+    while not is_there() and time.monotonic() < until:
+        QApplication.processEvents()
+        time.sleep(0.02)
+
+
+def sample(dock: Any, name: str) -> None:
+    """Show a sample slide with all that belongs to it."""
+    place = sample_data.folder()
+    dock.show_layers(
+        show.layers(
+            place / f"{name}.tiff",
+            place / f"{name}.h5",
+            place / f"{name}.truth.json",
+            place / f"{name}.baseline.h5",
+            place / "bundle",
+            place / f"{name}.features.h5",
+        )
+    )
+    wait(lambda: dock.state.device, 60)
+    dock.canvas.look_at_all()
+
+
+def section(dock: Any, name: str) -> Any:
+    """Open a section of the Review tab, and bring it to the top."""
+    opened = dock.review.sections[name]
+    content = opened.open()
+    wait(lambda: False, 1.0)
+    scroll_to(dock, opened)
+    return content
+
+
+def scroll_to(dock: Any, widget: Any) -> None:
+    """Bring a part of the tab to the top."""
+    area = dock.tabs.currentWidget()
+    top = widget.mapTo(area.widget(), widget.rect().topLeft()).y()
+    area.verticalScrollBar().setValue(top)
+    wait(lambda: False, 0.5)
+
+
+def first_screen(viewer: Any, dock: Any, folder: Path) -> bool:
+    """Show what *File → Open Sample* gives."""
+    sample(dock, "both")
+    return True
+
+
+def tour_truth(viewer: Any, dock: Any, folder: Path) -> bool:
+    """Show the tour's fourth step: rings against the true lesions."""
+    sample(dock, "both")
+    dock.review.tour.steps[3].click()
+    wait(lambda: False, 1.0)
+    return True
+
+
+def patches(viewer: Any, dock: Any, folder: Path) -> bool:
+    """Show the gallery, and the patch it flew to."""
+    sample(dock, "both")
+    view = section(dock, "Patches")
+    view.step(1)
+    wait(lambda: False, 3)
+    return True
+
+
+def what_if(viewer: Any, dock: Any, folder: Path) -> bool:
+    """Show the score without the six patches that speak loudest."""
+    sample(dock, "hard")
+    view = section(dock, "What if")
+    result = dock.state.result
+    loudest = np.argsort(-result.contribution[:, result.target])[:6]
+    turn = np.linspace(0, 2 * np.pi, 40, endpoint=False)
+    circle = np.stack([np.sin(turn), np.cos(turn)], axis=1)
+    for row in loudest:
+        middle = result.grid.corners[row] + result.grid.patch_px / 2
+        view.lasso.click()
+        viewer.layers["Marked area"].add_polygons(
+            middle + 0.7 * result.grid.patch_px * circle
+        )
+    wait(lambda: view.state.score, 60)
+    scroll_to(dock, dock.review.sections["What if"])
+    return True
+
+
+def method(viewer: Any, dock: Any, folder: Path) -> bool:
+    """Show the mask explorer, the mask over the slide."""
+    sample(dock, "both")
+    dock.canvas.show_only("hidden")
+    view = section(dock, "Method view")
+    view.strategy.setCurrentText("LR-HAM")
+    view.sliders["high"].setValue(0.1)
+    wait(lambda: view.state.score and view.state.curve, 60)
+    scroll_to(dock, dock.review.sections["Method view"])
+    return True
+
+
+def compare(viewer: Any, dock: Any, folder: Path) -> bool:
+    """Show the slide with hard lesions only, which the baseline misses."""
+    sample(dock, "hard")
+    view = section(dock, "Compare")
+    view.choose(view.state.others[0])
+    view.minus.click()
+    wait(lambda: False, 0.5)
+    scroll_to(dock, dock.review.rows["difference"])
+    return True
+
+
+def report(viewer: Any, dock: Any, folder: Path) -> bool:
+    """Show the files that an export has written."""
+    sample(dock, "both")
+    view = section(dock, "Report")
+    view.kinds["geojson"].setChecked(True)
+    view.folder.setText(str(folder / "exports"))
+    view.write.click()
+    wait(lambda: view.state.written and not dock.state.job.is_busy, 90)
+    view.folder.setText("~/exports")
+    scroll_to(dock, dock.review.sections["Report"])
+    return True
+
+
+def real(viewer: Any, dock: Any, folder: Path) -> bool:
+    """Show the made slides' model on a real slide, where test data are there."""
+    default = HERE.parents[1] / "shared"
+    root = Path(os.environ.get("NAPARI_MHIM_TEST_DATA", default))
+    slides = [root / REAL, root / "data" / REAL]
+    slide = next((one for one in slides if one.is_file()), None)
+    if slide is None:
+        return False
+    bundle = sample_data.folder() / "bundle"
+    *_, done = pipeline.predict_slide(str(slide), str(bundle), str(folder), "cpu", None)
+    features = next(Workspace(folder).root.glob(f"features/*/{slide.stem}.h5"))
+    dock.show_layers(
+        show.layers(slide, done.result_path, bundle_path=bundle, features_path=features)
+    )
+    wait(lambda: dock.state.device, 60)
+    dock.canvas.look_at_all()
+    dock.review.unlike.ask()
+    wait(lambda: dock.review.unlike.found, 60)
+    return True
+
+
+STATES: dict[str, Callable[[Any, Any, Path], bool]] = {
+    "first-screen": first_screen,
+    "tour-truth": tour_truth,
+    "patches": patches,
+    "what-if": what_if,
+    "method-view": method,
+    "compare": compare,
+    "report": report,
+    "real-slide": real,
+}
+"""Name of the picture, and what makes its state; False where that cannot be made here."""
+
+if __name__ == "__main__":
+    main()
