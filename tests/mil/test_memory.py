@@ -1,5 +1,6 @@
 """A slide too large for the memory is named; a part of it can be trained on."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 from made_bags import CLASSES, make_bag, make_bags, small_config
 
 from napari_mhim.errors import StoreError, TrainingError
-from napari_mhim.mil.memory import naming
+from napari_mhim.mil.memory import keep_freed, naming
 from napari_mhim.mil.models.abmil import ABMIL
 from napari_mhim.mil.train import fit
 
@@ -70,3 +71,41 @@ def test_an_epoch_trains_on_so_many_instances_and_prediction_on_all(
     list(fit(bags[:4], bags[4:], CLASSES, config, tmp_path / "run"))
     assert {n for training, n in seen if training} == {7}
     assert {n for training, n in seen if not training} >= {len(bags[4]), len(bags[5])}
+
+
+def test_freed_memory_is_kept_where_the_system_can():
+    # glibc is what Linux has nearly everywhere; elsewhere nothing is changed
+    is_linux = sys.platform == "linux"
+    assert keep_freed() <= is_linux
+
+
+def test_blocks_that_come_and_go_are_not_asked_of_the_system_again():
+    resource = pytest.importorskip("resource")
+    if not keep_freed():
+        pytest.skip("this system's C library cannot keep them")
+
+    def faults() -> int:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        torch.ones(10 << 20)  # 40 MiB, ten thousand pages
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+    faults()
+    assert faults() < 1000
+
+
+def test_validation_says_which_slide_does_not_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    aggregate = ABMIL.aggregate
+
+    def full(self: ABMIL, h: torch.Tensor):
+        if not self.training:
+            raise OUT["GPU"]
+        return aggregate(self, h)
+
+    monkeypatch.setattr(ABMIL, "aggregate", full)
+    config = small_config(recipe="plain", recipe_options={}, model="abmil")
+    bags = make_bags(6)
+    words = f"slide {bags[4].name!r} with .* patches does not fit.*validation"
+    with pytest.raises(TrainingError, match=words):
+        list(fit(bags[:4], bags[4:], CLASSES, config, tmp_path / "run"))

@@ -38,7 +38,7 @@ from napari_mhim.mil.order import class_weights, drawn_instances, epoch_order
 from napari_mhim.mil.outcome import Data
 from napari_mhim.mil.recipe import Losses, Recipe
 from napari_mhim.mil.run import RunFolder
-from napari_mhim.mil.scoring import resident, score
+from napari_mhim.mil.scoring import Scores, resident, score
 from napari_mhim.mil.start import Start, keep_still, take_up
 from napari_mhim.mil.watching import Watched, keep, look
 
@@ -178,12 +178,7 @@ class Stage:
         start, standing, config = time.perf_counter(), self._standing, self.config
         sums = self._train_epoch()
         self._refuse_ruin()
-        found = score(
-            self._recipe.student,
-            (self._put(x) for x in self.data.tensors["val"]),
-            labels := self.data.labels["val"],
-            len(self.data.cohort.classes),
-        )
+        found, labels = self._validated(), self.data.labels["val"]
         if (bad := np.isnan(found.probabilities).any(axis=1)).any():
             what = "the validation score is nan"
             raise self._derailed(what, "val", [int(i) for i in np.flatnonzero(bad)])
@@ -202,6 +197,23 @@ class Stage:
             kept_share=sums.kept_share(),
             seconds=time.perf_counter() - start,
         )
+
+    def _validated(self) -> Scores:
+        """Score the validation bags; one that does not fit into memory is named."""
+        tensors, bags = self.data.tensors["val"], self.data.bags["val"]
+        latest = 0
+
+        def in_turn() -> Iterator[Tensor]:
+            nonlocal latest
+            for latest, x in enumerate(tensors):  # noqa: B007 - read when it fails
+                yield self._put(x)
+
+        student, labels = self._recipe.student, self.data.labels["val"]
+        try:
+            return score(student, in_turn(), labels, len(self.data.cohort.classes))
+        except RuntimeError:
+            with naming(bags[latest], TrainingError, _WHOLE):
+                raise
 
     def _train_epoch(self) -> _Sums:
         config, standing, total = self.config, self._standing, self._steps
@@ -312,6 +324,11 @@ class Stage:
         self.folder.rewind_log(self._standing.log_size)
 
 
+_WHOLE = (
+    "set device to 'cpu', or leave the slide out: validation looks at whole slides, "
+    "max_instances or not"
+)
+"""What helps where a slide is too large to validate on."""
 _SMALLER = (
     "set max_instances to fewer, so that each epoch trains on a part of it, or device "
     "to 'cpu'"

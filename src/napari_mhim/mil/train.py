@@ -34,6 +34,7 @@ from napari_mhim.mil.config import (
     baseline_config,
     recipe_config,
 )
+from napari_mhim.mil.memory import keep_freed
 from napari_mhim.mil.milestones import EpochDone, FitDone
 from napari_mhim.mil.outcome import Data, save_outcome
 from napari_mhim.mil.parent import refuse_learnt
@@ -138,6 +139,7 @@ def fit(
         yield Note(f"Run {run.path.name!r} was done already.")
     else:
         torch.set_num_threads(config.threads)
+        keep_freed()
         yield from _stages(run, config, data, watch, start, finish)
     yield _done(run)
 
