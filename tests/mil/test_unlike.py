@@ -6,22 +6,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from made_bags import CLASSES, make_bags, small_config
 
 from napari_mhim.mil.bundle import Bundle
 from napari_mhim.mil.bundle_config import from_json, to_json
 from napari_mhim.mil.card import card
+from napari_mhim.mil.predict import Predictor
 from napari_mhim.mil.questions import HowUnlike
 from napari_mhim.mil.reading import Reading
 from napari_mhim.mil.train import fit
 from napari_mhim.mil.unlike import (
+    agreement,
     agreement_kept,
-    agreement_of,
     distance,
     distances_kept,
     is_caution,
     reference,
+    unlike_of,
 )
 
 BAGS = make_bags(20)
@@ -36,11 +37,10 @@ def test_distance_is_in_training_deviations() -> None:
 
 
 def test_agreement_is_of_ranks() -> None:
-    draw = torch.Generator().manual_seed(0)
-    own = torch.rand(2, 50, generator=draw)
-    assert agreement_of(own, own.mean(0, keepdim=True).exp()) == pytest.approx(1)
-    assert agreement_of(own, -own) == pytest.approx(-1)
-    assert agreement_of(own[:, :1], -own[:, :1]) == 1
+    own = np.random.default_rng(0).random(50)
+    assert agreement(own, np.exp(own)) == pytest.approx(1)
+    assert agreement(own, -own) == pytest.approx(-1)
+    assert agreement(own[:1], -own[:1]) == 1
 
 
 class TestReference:
@@ -100,6 +100,16 @@ def test_a_model_keeps_how_far_its_own_slides_are(bundle: Bundle) -> None:
     assert kept["validation"]["max"] == pytest.approx(max(far), abs=1e-4)
     assert kept["validation"]["median"] == pytest.approx(np.median(far), abs=1e-4)
     assert kept["training"]["n"] == 8
+
+
+def test_a_result_says_the_same_as_the_model(bundle: Bundle) -> None:
+    bag = BAGS[3]
+    (asked,) = Reading(bundle, bag, "cpu").answer(HowUnlike())
+    said = unlike_of(Predictor(bundle, "cpu").predict(bag))
+    assert said.distance == pytest.approx(asked.distance, rel=1e-4)
+    assert said.agreement == pytest.approx(asked.agreement, abs=1e-6)
+    older = replace(Predictor(bundle, "cpu").predict(bag), provenance={})
+    assert unlike_of(older) is None
 
 
 def test_the_card_says_what_agreement_is_worth(bundle: Bundle) -> None:

@@ -24,12 +24,12 @@ from napari_mhim.mil.descent import before_after, descent
 from napari_mhim.mil.evaluate import by_patient, evaluate, metrics_as_dict
 from napari_mhim.mil.recipe import Recipe
 from napari_mhim.mil.run import RunFolder, environment
-from napari_mhim.mil.scoring import as_array, evidence_limits, score
+from napari_mhim.mil.scoring import as_array, evidence_limits, score, scores_of
 from napari_mhim.mil.temperature import fit_temperature, tempered, why_not
 from napari_mhim.mil.unlike import (
     LEAST_ERRORS,
+    agreement,
     agreement_kept,
-    agreement_of,
     distance,
     distances_kept,
 )
@@ -226,10 +226,15 @@ def _agreement_errors(
     """Give whether low agreement of teacher and student went with errors on validation."""
     if recipe.teacher is None or min(is_wrong.sum(), (~is_wrong).sum()) < LEAST_ERRORS:
         return {}
-    kind = recipe.describe().get("instance_scores", "own")
+    settings = recipe.describe()
+    kind, fusion = (
+        settings.get(name, usual)
+        for name, usual in (("instance_scores", "own"), ("head_fusion", "vote"))
+    )
     agreements = [
-        agreement_of(
-            recipe.student(x).scores_by(kind), recipe.teacher(x).scores_by(kind)
+        agreement(
+            scores_of(recipe.student(x), fusion, kind),
+            scores_of(recipe.teacher(x), fusion, kind),
         )
         for x in data.tensors["val"]
     ]

@@ -20,6 +20,7 @@ from napari_mhim.mil.model import MILOutput
 from napari_mhim.mil.result import SlideResult, contribution
 from napari_mhim.mil.scoring import as_array, resident, scores_of
 from napari_mhim.mil.temperature import tempered
+from napari_mhim.mil.unlike import FAR, distance
 from napari_mhim.settings import resolve_device
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class Predictor:
         self.device = resolve_device(device)
         self._student = bundle.student(self.device)
         self._teacher = bundle.teacher(self.device)
+        self._statistics = bundle.statistics()
 
     @torch.no_grad()
     def probabilities(self, bag: Bag) -> NDArray[np.float32]:
@@ -146,6 +148,7 @@ class Predictor:
                 "device": self.device,
                 "evidence limits": config.evidence_limits_from or "this slide alone",
                 "easy share": easy_share(config),
+                FAR: self._far(bag),
             },
         )
 
@@ -161,7 +164,9 @@ class Predictor:
 
         def judged(output: MILOutput) -> tuple[Tensor, NDArray[np.float32]]:
             mask = high_mask(
-                output.scores_by(kind), config.mask_ratio_high, fusion=config.head_fusion
+                output.scores_by(kind),
+                config.mask_ratio_high,
+                fusion=config.head_fusion,
             )
             return mask, scores_of(output, config.head_fusion, kind)
 
@@ -186,6 +191,11 @@ class Predictor:
             teacher_scores=teacher_scores,
             mask=mask.cpu().numpy(),
         )
+
+    def _far(self, bag: Bag) -> str:
+        """Give how far a bag is from the training features, as text; "" where not known."""
+        found = distance(bag.features.mean(axis=0), self._statistics)
+        return f"{found:.6g}" if np.isfinite(found) else ""
 
     def _scaled(self, output: MILOutput) -> NDArray[np.float32]:
         """Give the probabilities of an output, calibrated where the bundle is, shape (C,)."""

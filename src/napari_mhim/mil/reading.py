@@ -37,9 +37,9 @@ from napari_mhim.mil.questions import (
     Unlike,
     Without,
 )
-from napari_mhim.mil.scoring import as_array, resident
+from napari_mhim.mil.scoring import as_array, reduce_heads, resident
 from napari_mhim.mil.temperature import tempered
-from napari_mhim.mil.unlike import agreement_of, distance
+from napari_mhim.mil.unlike import agreement, distance
 from napari_mhim.settings import resolve_device
 
 
@@ -187,4 +187,8 @@ class Reading:
     def _agreement(self) -> float:
         if not self._bundle.config.has_teacher:
             return float("nan")
-        return agreement_of(self._own_scores, self._scores)
+        own, guide = (
+            as_array(reduce_heads(one, self._fusion))
+            for one in (self._own_scores, self._scores)
+        )
+        return agreement(own, guide)

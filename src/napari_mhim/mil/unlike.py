@@ -6,16 +6,17 @@ errors on validation slides: without those, neither number means anything.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_mhim.mil.evaluate import evaluate
+from napari_mhim.mil.questions import Unlike
+from napari_mhim.mil.result import SlideResult
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
+FAR = "distance to training"
+"""Where a result's provenance says its distance."""
 LEAST_ERRORS = 3
 """With fewer errors, or fewer slides without, nothing is said of what predicts them."""
 LEAST_FOR_QUANTILE = 20
@@ -67,24 +68,44 @@ def distance(
     return float((np.abs(mean - centre)[varies] / spread[varies]).mean())
 
 
-def agreement_of(own: "Tensor", guide: "Tensor") -> float:
+def agreement(own: NDArray[np.floating], guide: NDArray[np.floating]) -> float:
     """Correlate how student and teacher rank a slide's patches.
 
     Parameters
     ----------
-    own, guide : Tensor, shape (H, N)
-        Student's and teacher's scores of each head; heads are averaged.
+    own, guide : ndarray, shape (N,)
+        Student's and teacher's score of each patch, heads reduced.
 
     Returns
     -------
     float
         Spearman's correlation, ties in the bag's order, in [-1, 1]; 1 where N is 1.
     """
-    scores = [one.mean(dim=0).double().cpu().numpy() for one in (own, guide)]
-    if len(scores[0]) < 2:
+    if len(own) < 2:
         return 1.0
-    ranks = [np.argsort(np.argsort(one, kind="stable")) for one in scores]
+    ranks = [np.argsort(np.argsort(one, kind="stable")) for one in (own, guide)]
     return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
+
+
+def unlike_of(result: SlideResult) -> Unlike | None:
+    """Give what a result itself says of it, without the model.
+
+    Parameters
+    ----------
+    result : SlideResult
+        What the model saw.
+
+    Returns
+    -------
+    Unlike or None
+        None for results of older versions, which do not know their distance.
+    """
+    far = result.provenance.get(FAR, "")
+    if not far:
+        return None
+    has_teacher = result.score_source == "teacher"
+    agree = agreement(result.student_scores, result.teacher_scores)
+    return Unlike(float(far), agree if has_teacher else float("nan"))
 
 
 def distances_kept(

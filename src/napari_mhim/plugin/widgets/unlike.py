@@ -4,6 +4,7 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_mhim.errors import MhimError
 from napari_mhim.mil.questions import HowUnlike, Unlike
+from napari_mhim.mil.unlike import unlike_of
 from napari_mhim.plugin import unlike_words
 from napari_mhim.plugin.desk import Desk
 from napari_mhim.plugin.widgets.text import boxed, button, label
@@ -12,8 +13,9 @@ from napari_mhim.plugin.widgets.text import boxed, button, label
 class UnlikeLine(QWidget):  # type: ignore[misc]
     """A question, and its answer in place of it.
 
-    Asked on a click, and by itself once another section has asked the model something: a
-    process that holds the model is at work then.
+    A new result brings the answer along. Of an older one it is asked on a click, and by
+    itself once another section has asked the model something: a process that holds the
+    model is at work then.
 
     Parameters
     ----------
@@ -75,6 +77,16 @@ class UnlikeLine(QWidget):  # type: ignore[misc]
         self.question.setVisible(is_ready)
         self.answer.hide()
         self.caution.hide()
+        state = self._desk.state
+        known = None if state.result is None else unlike_of(state.result)
+        is_its_model = (
+            state.result is not None
+            and state.bundle is not None
+            and state.bundle.id == state.result.bundle_id
+        )
+        if known is not None and is_its_model:
+            self._is_asked = True
+            self._take(known)
 
     def _refuse(self, error: MhimError) -> None:
         self._start()
