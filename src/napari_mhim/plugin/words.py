@@ -15,6 +15,16 @@ Named = tuple[str, SlideResult]
 BANNER = "Research use only. Not for diagnosis."
 """Stands on every tab."""
 
+NO_RESULT = (
+    "No result yet. Run a model in <b>Analyse</b>, or try a slide of "
+    "<i>File → Open Sample</i>."
+)
+HELD_BACK = (
+    "Read first: label the slide (<b>Alt+1…9</b>, or in <b>Slides</b>); its score and "
+    "overlays come then."
+)
+"""Stands in the Review tab while a result waits for the reader's label."""
+
 SCORE = "Model score (0–1). Not the probability that this patient has disease."
 """Below every score."""
 
@@ -172,10 +182,18 @@ def comparison(shown: str, first: Named, second: Named) -> str:
     str
         Rich text.
     """
-    scores = " · ".join(
-        f"{escape(name)} {one.score:.2f}{_side(one)}" for name, one in (first, second)
+    return (
+        f"Shown: <b>{escape(shown)}</b>. {_both_scores(first, second)}. Same colours for "
+        "both."
     )
-    return f"Shown: <b>{escape(shown)}</b>. {scores}. Same colours for both."
+
+
+def difference(first: Named, second: Named) -> str:
+    """Say what the difference of two models' evidence shows, and both scores; rich text."""
+    return (
+        "Shown: <b>B − A</b>: orange where B pushes more, blue where A does. "
+        f"{_both_scores(first, second)}."
+    )
 
 
 def who_is_right(first: Named, second: Named, has_it: bool) -> str:
@@ -342,6 +360,12 @@ def _cutoff(result: SlideResult, name: str) -> str:
     return (
         f". Below cut-off ({cutoff.value:.2f}, {origin}). "
         f"This does not exclude <i>{name}</i>."
+    )
+
+
+def _both_scores(first: Named, second: Named) -> str:
+    return " · ".join(
+        f"{escape(name)} {one.score:.2f}{_side(one)}" for name, one in (first, second)
     )
 
 
