@@ -18,10 +18,13 @@ from napari_mhim.plugin.worklist_files import Moved
 
 EMPTY = (
     "No list yet. Open a folder of slides or a label table (CSV with <i>slide</i> and "
-    "<i>label</i>), or drop slides, folders, tables and models here."
+    "<i>label</i>), or drop slides, folders, tables and models here. For a single slide, "
+    "<b>Analyse</b>; for a first look, <i>File → Open Sample</i>."
 )
 WITHHELD = "Read first: your label, then the score and the overlays."
 """Stands where a score waits for the reader."""
+HELD = "•••"
+"""The same in a cell."""
 NOTHING_TO_LABEL = "Open a slide of the list first: a label is of the slide on screen."
 READ_FIRST = (
     "Score, overlays and the labels of others wait until your own label is saved. "
@@ -105,7 +108,8 @@ def two_lines(state: WorklistState, row: int) -> str:
     """Give name, and role and patient below it, for a table that is narrow."""
     below = [cell(state, row, "role")]
     # where slides stand below their patient, its name is there
-    if not state.by_case and state.rows[row].patient != state.rows[row].slide:
+    is_other = state.rows[row].patient != state.rows[row].slide
+    if is_other and not (state.by_case or state.hides_names):
         below.append(state.patient(row))
     return f"{state.name(row)}\n{' · '.join(part for part in below if part)}".strip()
 
@@ -113,7 +117,7 @@ def two_lines(state: WorklistState, row: int) -> str:
 def score(state: WorklistState, row: int) -> str:
     """Give a slide's score, or that it waits for the label."""
     if state.is_withheld(row):
-        return "hidden" if state.has_result[row] else ""
+        return HELD if state.has_result[row] else ""
     value = state.score(row)
     return "" if value != value else f"{value:.2f}"
 

@@ -5,8 +5,6 @@ the reader's label is never loaded, so that no part of the window can show it.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from psygnal import Signal
@@ -15,12 +13,11 @@ from napari_mhim.errors import MhimError
 from napari_mhim.mil.result import SlideResult
 from napari_mhim.mil.result_summary import ResultSummary
 from napari_mhim.phantom.truth import read_truth, truth_path
-from napari_mhim.plugin import jobs, slides_words
+from napari_mhim.plugin import slides_words
 from napari_mhim.plugin import worklist_files as files
 from napari_mhim.plugin.background import Background
 from napari_mhim.plugin.desk import Desk
 from napari_mhim.plugin.habits import Habits
-from napari_mhim.plugin.jobs import Job
 from napari_mhim.plugin.slide_queue import SlideQueue, summary_or_reason
 from napari_mhim.plugin.state.labels import LabelLog
 from napari_mhim.workspace import Workspace
@@ -43,12 +40,11 @@ class Worklist:
         self.habits = Habits(desk.canvas)
         self.is_stepping = False
         """True while a slide is opened that the tab should not change for."""
-        self._index = files.Index(Path())
+        self.index = files.Index(Path())
+        """Where the slides lie that were opened once."""
         self._scores: Background[tuple[int, str], ResultSummary | str] = Background(
             _summary, "mhim-scores"
         )
-        self._search: Job | None = None
-        self._found: list[files.Moved] = []
         state = desk.state
         state.events.slide.connect(self._on_slide, max_args=0)
         state.events.result.connect(self._on_result, max_args=0)
@@ -65,8 +61,6 @@ class Worklist:
         state.events.result.disconnect(self._on_result)
         state.events.bundle.disconnect(self.look_up)
         self._scores.close()
-        if self._search is not None:
-            self._search.cancel()
 
     # --- opening the list
 
@@ -121,7 +115,13 @@ class Worklist:
         if not len(slides):
             return
         names = [row.slide for row in slides.rows]
-        roles = {} if bundle is None else {n: bundle.config.role_of(n) for n in names}
+        known = self.index.fingerprint
+        roles = (
+            {}
+            if bundle is None
+            else {name: bundle.config.role_of(name, known(name)) for name in names}
+        )
+        roles = {name: role for name, role in roles.items() if role != "unknown"}
         slides.take_model("" if bundle is None else bundle.id, roles)
         if bundle is not None and not slides.classes:
             slides.classes = bundle.config.classes
@@ -258,43 +258,6 @@ class Worklist:
             return False
         return True
 
-    # --- moved files
-
-    def find_moved(self, folder: str) -> None:
-        """Look in a folder for slides that are not where the list says; in a child process."""
-        slides = self.list
-        gone = [row for row in slides.problems if slides.state(row) == "no file"]
-        wanted = {slides.rows[row].slide: "" for row in gone}
-        for name in wanted:
-            wanted[name] = self._index.fingerprint(name)
-        self._found = []
-        try:
-            self._search = jobs.start(
-                files.find_moved,
-                wanted,
-                folder,
-                on_event=self._found.append,
-                on_error=self.desk.state.tell,
-                on_done=lambda: self._relocate(len(wanted)),
-            )
-        except MhimError as err:
-            self.desk.state.tell(err)
-
-    def _relocate(self, n_wanted: int) -> None:
-        slides = self.list
-        rows = list(slides.rows)
-        for moved in self._found:
-            row = slides.row_of.get(moved.slide, -1)
-            if row < 0:
-                continue
-            rows[row] = replace(rows[row], path=moved.path)
-            slides.problems.pop(row, None)
-            note = partial(self._index.note, moved.slide, moved.path, moved.fingerprint)
-            self.keep(note)
-        slides.rows = tuple(rows)
-        slides.touch(range(len(slides)))
-        self.noted.emit(slides_words.moved(self._found, n_wanted))
-
     # --- inside
 
     def _take(self, found: files.Found) -> None:
@@ -303,8 +266,8 @@ class Worklist:
         place = Workspace(folder)
         log = LabelLog.read(place.labels_path)  # may refuse: then the list stays
         runs.use_workspace(folder)
-        self._index = files.Index(place.index_path)
-        rows = files.relocated(found.rows, self._index)
+        self.index = files.Index(place.index_path)
+        rows = files.relocated(found.rows, self.index)
         self._choose_model(folder)
         bundle = state.bundle
         classes = found.classes or (() if bundle is None else bundle.config.classes)
@@ -363,11 +326,11 @@ class Worklist:
         slide, name = self.desk.state.slide, self.list.rows[row].slide
         if slide is None:
             return
-        known = self._index.fingerprint(name)
+        known = self.index.fingerprint(name)
         if known and known != slide.fingerprint:
             self._note(slides_words.changed(name))
             return
-        self.keep(lambda: self._index.note(name, slide.path, slide.fingerprint))
+        self.keep(lambda: self.index.note(name, slide.path, slide.fingerprint))
 
     def _on_slide(self) -> None:
         slide, slides = self.desk.state.slide, self.list
@@ -377,6 +340,7 @@ class Worklist:
         before, slides.current = slides.current, row
         if row >= 0:
             self.keep(lambda: slides.say_opened(row, with_result=False))
+        self._say_held_back()
         slides.touch([one for one in {before, row} if one >= 0])
 
     def _on_result(self) -> None:
@@ -389,7 +353,13 @@ class Worklist:
         slides = self.list
         if slides.current >= 0 and slides.is_withheld(slides.current):
             self.desk.canvas.drop_result()
+        self._say_held_back()
         slides.touch(range(len(slides)))
+
+    def _say_held_back(self) -> None:
+        slides, row = self.list, self.list.current
+        waits = row >= 0 and slides.is_withheld(row) and slides.has_result[row]
+        self.desk.state.held_back = bool(waits)
 
     def _name_anew(self) -> None:
         self.desk.state.aliases = self.list.aliases()

@@ -170,8 +170,10 @@ class WorklistState:
     def role(self, row: int) -> str:
         """Give a slide's role in the model, or in the table where the model says none."""
         summary = self.summaries.get(row)
-        said = self._role_of.get(self.rows[row].slide, "")
-        return said or (summary.role if summary else "") or self.rows[row].role
+        # the result knows the file itself, and so finds one that was renamed
+        if summary is not None and summary.role != "unknown":
+            return summary.role
+        return self._role_of.get(self.rows[row].slide, "") or self.rows[row].role
 
     def state(self, row: int) -> str:
         """Give how far a slide has come: one of the words of the column."""

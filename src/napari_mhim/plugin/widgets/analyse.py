@@ -159,7 +159,7 @@ class AnalyseTab(QWidget):  # type: ignore[misc]
         for signal in (
             *(state.events.slide, state.events.given_mpp, state.events.bundle),
             *(state.events.n_patches, state.events.seconds_per_patch),
-            *(state.events.device, job.events.is_busy),
+            *(state.events.device, job.events.is_busy, state.events.aliases),
         ):
             signal.connect(self.refresh, max_args=0)
         for signal in (

@@ -55,6 +55,7 @@ class Header(QWidget):  # type: ignore[misc]
             state.events.device,
             state.events.result,
             state.events.given_mpp,
+            state.events.aliases,
         ):
             signal.connect(self.refresh, max_args=0)
         self.refresh()

@@ -23,7 +23,7 @@ from napari_mhim.plugin.widgets.legend import LayerRow
 from napari_mhim.plugin.widgets.measure import MeasureRow
 from napari_mhim.plugin.widgets.method import MethodView
 from napari_mhim.plugin.widgets.report import Report
-from napari_mhim.plugin.widgets.section import Section
+from napari_mhim.plugin.widgets.section import Jumps, Section
 from napari_mhim.plugin.widgets.text import boxed, button, label, title
 from napari_mhim.plugin.widgets.tour import Tour
 from napari_mhim.plugin.widgets.unlike import UnlikeLine
@@ -70,10 +70,7 @@ class ReviewTab(QWidget):  # type: ignore[misc]
         self._rows_show: tuple[Any, list[Any]] | None = None
         column = QVBoxLayout(self)
         column.setSpacing(6)
-        self.nothing = label(
-            "No result yet. Run a model in <b>Analyse</b>, or try a slide of "
-            "<i>File → Open Sample</i>."
-        )
+        self.nothing = label()
         column.addWidget(self.nothing)
         self.found = QWidget()
         column.addWidget(self.found)
@@ -81,8 +78,13 @@ class ReviewTab(QWidget):  # type: ignore[misc]
         inner = QVBoxLayout(self.found)
         inner.setContentsMargins(0, 0, 0, 0)
         inner.setSpacing(6)
+        self.sections = {
+            name: Section(name, tip, make, desk) for name, tip, make in SECTIONS
+        }
         self.unlike = UnlikeLine(desk)
         inner.addWidget(self._score_card())
+        self.jumps = Jumps(self.sections.values())
+        inner.addWidget(self.jumps)
         inner.addWidget(title("Tour"))
         self.tour = Tour(state, canvas)
         inner.addWidget(self.tour)
@@ -91,9 +93,6 @@ class ReviewTab(QWidget):  # type: ignore[misc]
         self._rows_column = QVBoxLayout()
         self._rows_column.setSpacing(3)
         inner.addLayout(self._rows_column)
-        self.sections = {
-            name: Section(name, tip, make, desk) for name, tip, make in SECTIONS
-        }
         for section in self.sections.values():
             inner.addWidget(section)
         inner.addWidget(label(_keys(), small=True))
@@ -101,6 +100,7 @@ class ReviewTab(QWidget):  # type: ignore[misc]
         layers.events.inserted.connect(self._layers_changed)
         layers.events.removed.connect(self._layers_changed)
         state.events.result.connect(self.refresh, max_args=0)
+        state.events.held_back.connect(self.refresh, max_args=0)
         state.events.shows_baseline.connect(self.refresh, max_args=0)
         self.refresh()
 
@@ -118,6 +118,9 @@ class ReviewTab(QWidget):  # type: ignore[misc]
         """Show what the state says."""
         result = self._state.result
         self.nothing.setVisible(result is None)
+        self.nothing.setText(
+            words.HELD_BACK if self._state.held_back else words.NO_RESULT
+        )
         self.found.setVisible(result is not None)
         if result is not None:
             self.score.setText(words.score_line(result))

@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
 from napari_mhim.plugin import slides_words as words
 from napari_mhim.plugin.as_left import AsLeft
 from napari_mhim.plugin.labelling import Labelling
+from napari_mhim.plugin.moved import MovedSlides
 from napari_mhim.plugin.slide_pictures import SlidePictures
 from napari_mhim.plugin.widgets.label_card import LabelCard
 from napari_mhim.plugin.widgets.reading_card import ReadingCard
@@ -45,6 +46,7 @@ class SlidesTab(QWidget):  # type: ignore[misc]
         self.worklist, self._list = worklist, worklist.list
         self.as_left = AsLeft(worklist)
         self.labelling = Labelling(worklist)
+        self.moved = MovedSlides(worklist)
         self._pictures = SlidePictures(_PICTURE_PX)
         column = QVBoxLayout(self)
         column.setSpacing(5)
@@ -86,6 +88,7 @@ class SlidesTab(QWidget):  # type: ignore[misc]
         """Stop reading; the dock goes."""
         self._pictures.close()
         self.worklist.release()
+        self.moved.release()
         self.reading.release()
 
     def refresh(self) -> None:
@@ -280,7 +283,7 @@ class SlidesTab(QWidget):  # type: ignore[misc]
             self, "Look for moved slides in", self._start_folder()
         )
         if path:
-            self.worklist.find_moved(path)
+            self.moved.find(path)
 
     def _open_chosen(self, path: Any) -> None:
         if path:

@@ -22,7 +22,7 @@ _PICTURE = QSize(40, 34)
 _LINE_PX = 38
 _WIDE_FROM_PX = 470
 """In a narrower table patient and role stand below the name."""
-_WIDTHS = {"patient": 90, "label": 70, "role": 60, "score": 42, "state": 56}
+_WIDTHS = {"patient": 90, "label": 68, "role": 60, "score": 42, "state": 62}
 _MOST_ICONS = 400
 _Role = Qt.ItemDataRole
 
@@ -129,6 +129,8 @@ class SlidesModel(QAbstractTableModel):  # type: ignore[misc]
     def _case_data(self, case: int, column: str, role: int) -> Any:
         if role == _Role.DisplayRole:
             return words.case_cell(self._state, case, column)
+        if role == _Role.TextAlignmentRole and column == "score":
+            return int(Qt.AlignmentFlag.AlignCenter)
         return self._bold if role == _Role.FontRole else None
 
     def _icon(self, path: str) -> QIcon | None:
