@@ -125,3 +125,16 @@ class TestWindow:
         view = dock.review.sections["Method view"].open()
         assert "features are not in the workspace" in view.refused.text()
         assert not view.sliders["high"].isEnabled()
+
+    def test_a_jump_opens_the_section_and_brings_it_to_the_top(
+        self, dock, qtbot
+    ) -> None:
+        area = dock.tabs.currentWidget()
+        bar = area.verticalScrollBar()
+        bar.setValue(0)
+        dock.review.jumps.buttons["What if"].click()
+        section = dock.review.sections["What if"]
+        assert section.content is not None
+        qtbot.waitUntil(lambda: bar.value() > 0, timeout=10_000)
+        top = section.mapTo(area.viewport(), section.rect().topLeft()).y()
+        assert 0 <= top < area.viewport().height() - section.head.height()

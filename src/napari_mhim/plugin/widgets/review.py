@@ -22,6 +22,7 @@ from napari_mhim.plugin.widgets.gallery import Patches
 from napari_mhim.plugin.widgets.legend import LayerRow
 from napari_mhim.plugin.widgets.measure import MeasureRow
 from napari_mhim.plugin.widgets.method import MethodView
+from napari_mhim.plugin.widgets.minimap import Minimap
 from napari_mhim.plugin.widgets.report import Report
 from napari_mhim.plugin.widgets.section import Jumps, Section
 from napari_mhim.plugin.widgets.text import boxed, button, label, title
@@ -30,6 +31,11 @@ from napari_mhim.plugin.widgets.unlike import UnlikeLine
 from napari_mhim.plugin.widgets.what_if import WhatIf
 
 SECTIONS: tuple[tuple[str, str, Callable[[Desk], QWidget]], ...] = (
+    (
+        "Minimap",
+        "The whole slide with its evidence, and a frame round what is in view.",
+        Minimap,
+    ),
     (
         "Patches",
         "Pictures of the patches, and what the model made of each.",

@@ -1,10 +1,18 @@
 """A part of a tab that opens on a click; what is in it is made only then."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Protocol, cast
 
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QSizePolicy, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtCore import QPoint, Qt, QTimer
+from qtpy.QtWidgets import (
+    QHBoxLayout,
+    QScrollArea,
+    QSizePolicy,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_mhim.plugin.desk import Desk
 
@@ -35,6 +43,7 @@ class Section(QWidget):  # type: ignore[misc]
         self, name: str, tip: str, make: Callable[[Desk], QWidget], desk: Desk
     ) -> None:
         super().__init__()
+        self.name, self.tip = name, tip
         self._make, self._desk = make, desk
         self.content: QWidget | None = None
         self.head = QToolButton()
@@ -71,3 +80,47 @@ class Section(QWidget):  # type: ignore[misc]
             self.layout().addWidget(self.content)
         if self.content is not None:
             self.content.setVisible(is_open)
+
+
+class Jumps(QWidget):  # type: ignore[misc]
+    """A row of small buttons, one for each section: opens it and scrolls to it.
+
+    Parameters
+    ----------
+    sections : iterable of Section
+        In the order of the row.
+    """
+
+    def __init__(self, sections: Iterable[Section]) -> None:
+        super().__init__()
+        self.buttons: dict[str, QToolButton] = {}
+        self._aim: Section | None = None
+        # a section has its height only when Qt has laid it out
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.timeout.connect(self._scroll)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(1)
+        for section in sections:
+            made = QToolButton()
+            made.setText(section.name)
+            made.setToolTip(section.tip)
+            made.setStyleSheet("font-size: 11px; padding: 2px 0px;")
+            made.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+            made.clicked.connect(partial(self._go, section))
+            self.buttons[section.name] = made
+            row.addWidget(made)
+
+    def _go(self, section: Section, *_: bool) -> None:
+        section.open()
+        self._aim = section
+        self._soon.start(50)
+
+    def _scroll(self) -> None:
+        area = self.parentWidget()
+        while area is not None and not isinstance(area, QScrollArea):
+            area = area.parentWidget()
+        if area is not None and self._aim is not None:
+            top = self._aim.mapTo(area.widget(), QPoint(0, 0)).y()
+            area.verticalScrollBar().setValue(top)
