@@ -15,7 +15,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_mhim.errors import MhimError
-from napari_mhim.mil.bundle import Bundle
+from napari_mhim.mil.bundle import Bundle, BundleConfig
 from napari_mhim.mil.review import Results, read_results
 from napari_mhim.plugin import training_words as said
 from napari_mhim.plugin.trainings import Trainings
@@ -107,9 +107,13 @@ class ResultsView(QWidget):  # type: ignore[misc]
         if path:
             try:
                 bundle = Bundle.open(path)
-                change = _change(bundle.config.trained.get("parent"))
-                self._results = read_results(Path(path).parent)
-                what = figures_table(self._results)
+                parent = bundle.config.trained.get("parent")
+                if parent and parent["tuned"] == "cut-off":
+                    what = _new_cutoff(bundle.config, parent)
+                else:
+                    change = _change(parent)
+                    self._results = read_results(Path(path).parent)
+                    what = figures_table(self._results)
             except MhimError as err:
                 what = escape(str(err))
         self.figures.setText(what)
@@ -220,6 +224,17 @@ def _figure(entry: dict[str, Any]) -> str:
     if entry["low"] is None:
         return f"{entry['value']:.2f}"
     return f"{entry['value']:.2f} ({entry['low']:.2f}–{entry['high']:.2f})"
+
+
+def _new_cutoff(config: BundleConfig, parent: dict[str, Any]) -> str:
+    """Say what the cut-off was and is."""
+    assert config.cutoff is not None  # it was just chosen
+    cutoff, was = config.cutoff, parent["cutoff_before"]
+    before = f"{was['value']:.3f}" if was else "none"
+    return (
+        f"Cut-off: {before} → <b>{cutoff.value:.3f}</b>, set on {cutoff.n} "
+        f"{escape(cutoff.where)} slides. Nothing was trained: every score is as before."
+    )
 
 
 def _change(parent: dict[str, Any] | None) -> str:

@@ -15,7 +15,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_mhim.plugin import training_words as said
-from napari_mhim.plugin.state.training import CUTOFF, Status
+from napari_mhim.plugin.state.training import Status
 from napari_mhim.plugin.trainings import Trainings
 from napari_mhim.plugin.widgets.learning import LearningCurves
 from napari_mhim.plugin.widgets.results import ResultsView
@@ -194,7 +194,7 @@ class TrainTab(QWidget):  # type: ignore[misc]
         self._show_epochs()
 
     def _on_status(self, status: Status) -> None:
-        if status is Status.DONE and self._state.way != CUTOFF:
+        if status is Status.DONE:
             self.results.open()
         self._find_stopped()
 
