@@ -4,15 +4,18 @@
     python benchmarks/training.py --quick
 
 Bags are random numbers of N × 1024. A step is the losses of one bag, their gradients,
-Adam, and the teacher's move where there is one. For each number of threads and each N all
-rows are timed in one process, in turn, round after round: whatever slows the machine down
-slows all rows, and ratios of one round can be compared. Memory is the peak of a process
-that makes two steps of one row alone: Python, torch and the bag included.
+Adam, and the teacher's move where there is one. Each step is timed in a process of its own,
+one at a time, and all rows take turns, round after round: whatever slows the machine down
+slows all rows, and ratios of one round can be compared. Memory is
+the peak of the row's process: Python, torch and the bag included. Ours keep freed memory
+as training does (``mil.memory.keep_freed``); torchmil's are also run with it on request
+(``--kept``), which it does not do by itself.
 
 MHIM has the ratios of the paper's CAMELYON16 runs. torchmil is measured where it is
 installed (``pip install torchmil``; any folder on PYTHONPATH will do), and left out with
 the reason where it is not: its AB-MIL behind the same projection as ours, its TransMIL with
-8 heads, as published and as ours, and with its own default of 4.
+8 heads, as published and as ours, and with its own default of 4, for which ours is built
+with 4 heads of the same width.
 """
 
 import argparse
@@ -22,9 +25,10 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
+from itertools import product
 from pathlib import Path
 from statistics import median
 
@@ -33,6 +37,7 @@ from torch import Tensor, nn
 
 from napari_mhim import _parts
 from napari_mhim.mil.config import MODELS
+from napari_mhim.mil.memory import keep_freed
 from napari_mhim.mil.recipe import Recipe
 from napari_mhim.mil.recipes import mhim
 from napari_mhim.mil.recipes.plain.training import Plain
@@ -51,6 +56,7 @@ RATIOS = (
     ("transmil mhim", "transmil torchmil, 4 heads", 0.5),
     ("abmil plain", "abmil torchmil", 1.0),
     ("transmil plain", "transmil torchmil", 0.5),
+    ("transmil plain, 4 heads", "transmil torchmil, 4 heads", 0.5),
     ("transmil plain", "transmil torchmil, 4 heads", None),
 )
 """Row, row it is divided by, and the most the ratio is meant to be."""
@@ -65,25 +71,28 @@ class Cell:
     threads: int
     seconds: list[float]
     """Of each round."""
-    peak_mib: float = float("nan")
+    peak_mib: float
 
 
 def rows() -> list[str]:
     """List what can be measured here."""
     ours = [f"{model} {recipe}" for model in C16 for recipe in ("plain", "mhim")]
+    ours.append("transmil plain, 4 heads")
     if find_spec("torchmil") is None:
         return ours
-    return [*ours, *(row for _, row, _ in RATIOS if "torchmil" in row)]
+    return [*ours, *dict.fromkeys(row for _, row, _ in RATIOS if "torchmil" in row)]
 
 
 def prepare(row: str, x: Tensor) -> Callable[[], None]:
     """Give a function that makes one step of a row."""
     torch.manual_seed(0)
     model, _, kind = row.partition(" ")
+    heads = 4 if "4 heads" in kind else 8
     if kind.startswith("torchmil"):
-        return _torchmil_step(model, 4 if "4 heads" in kind else 8, x)
+        return _torchmil_step(model, heads, x)
     part = _parts.load(MODELS, model)
-    student = part.build(WIDTH, 2)
+    options = {"heads": 4, "head_dim": 128} if heads == 4 else {}
+    student = part.build(WIDTH, 2, **options)
     recipe: Recipe = Plain(student)
     if kind == "mhim":
         config = mhim.Config(
@@ -128,27 +137,19 @@ def _torchmil_step(model: str, heads: int, x: Tensor) -> Callable[[], None]:
     return step
 
 
-def time_rounds(wanted: list[str], n: int, rounds: int, clock: str) -> dict:
-    """Time all rows in turn, round after round, in this process."""
+def time_steps(row: str, n: int, clock: str, kept: bool) -> tuple[float, float]:
+    """Make a step to warm up and two more: the faster's seconds, and the peak in MiB."""
     now = time.process_time if clock == "cpu" else time.perf_counter
-    x = torch.randn(n, WIDTH)
-    steps = {row: prepare(row, x) for row in wanted}
-    seconds: dict[str, list[float]] = {row: [] for row in wanted}
-    for done in range(rounds + 1):  # the first is for warming up
-        for row, step in steps.items():
-            start = now()
-            step()
-            if done:
-                seconds[row].append(now() - start)
-    return seconds
-
-
-def peak(row: str, n: int) -> float:
-    """Make two steps and give the peak of this process, in MiB."""
+    if kept:
+        keep_freed()
     step = prepare(row, torch.randn(n, WIDTH))
     step()
-    step()
-    return _peak_mib()
+    seconds = []
+    for _ in range(2):
+        start = now()
+        step()
+        seconds.append(now() - start)
+    return min(seconds), _peak_mib()
 
 
 def _peak_mib() -> float:
@@ -156,32 +157,40 @@ def _peak_mib() -> float:
     return used / 1024 / (1024 if sys.platform == "darwin" else 1)
 
 
-def in_child(threads: int, *arguments: str) -> object:
-    """Run this file in a process of its own and give the JSON it prints."""
-    command = [sys.executable, __file__, "--child", "--threads", str(threads)]
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+def in_child(
+    row: str, n: int, threads: int, args: argparse.Namespace
+) -> tuple[float, float]:
+    """Time a row in a process of its own, that ends before the next begins."""
+    told = ["--child", row, "--sizes", str(n), "--threads", str(threads)]
+    command = [sys.executable, __file__, *told, "--clock", args.clock]
+    kept = args.kept or "torchmil" not in row
     done = subprocess.run(
-        [*command, *arguments], env=environment, stdout=subprocess.PIPE, check=True
+        [*command, "--kept"] if kept else command,
+        env={**os.environ, "OMP_NUM_THREADS": str(threads)},
+        stdout=subprocess.PIPE,
+        check=True,
     )
-    return json.loads(done.stdout)
+    seconds, mib = json.loads(done.stdout)
+    return seconds, mib
 
 
-def measure(args: argparse.Namespace) -> list[Cell]:
-    """Measure every cell; one line each as it comes."""
-    cells = []
-    for threads in args.threads:
-        for n in args.sizes:
-            rounds = args.rounds if n <= 10_000 else max(2, args.rounds // 3)
-            call = ("--sizes", str(n), "--rounds", str(rounds), "--clock", args.clock)
-            times = in_child(threads, *call)
-            for row, seconds in times.items():
-                # threads change the time and hardly the memory
-                is_first = threads == args.threads[0] and not args.no_memory
-                mib = in_child(threads, *call, "--peak", row) if is_first else None
-                cell = Cell(row, n, threads, seconds, mib or float("nan"))
-                cells.append(cell)
-                print(line(cell), flush=True)
-    return cells
+def measure(args: argparse.Namespace) -> Iterator[list[Cell]]:
+    """Measure all rows in turn, round after round; give what is known after each round."""
+    wanted = args.rows or rows()
+    done: list[Cell] = []
+    for n, threads in product(args.sizes, args.threads):
+        rounds = args.rounds if n <= 10_000 else max(1, args.rounds // 3)
+        seconds: dict[str, list[float]] = {row: [] for row in wanted}
+        peaks: dict[str, float] = {}
+        now: list[Cell] = []
+        for _ in range(rounds):
+            for row in wanted:
+                took, mib = in_child(row, n, threads, args)
+                seconds[row].append(took)
+                peaks[row] = max(peaks.get(row, 0), mib)
+            now = [Cell(row, n, threads, [*seconds[row]], peaks[row]) for row in wanted]
+            yield done + now
+        done += now
 
 
 def line(cell: Cell) -> str:
@@ -189,7 +198,7 @@ def line(cell: Cell) -> str:
     times = [1000 * min(cell.seconds), 1000 * median(cell.seconds)]
     return (
         f"| {cell.row} | {cell.n} | {cell.threads} | {times[0]:.0f} | {times[1]:.0f} "
-        f"| {'' if cell.peak_mib != cell.peak_mib else f'{cell.peak_mib:.0f}'} |"
+        f"| {cell.peak_mib:.0f} |"
     )
 
 
@@ -225,18 +234,18 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--sizes", type=int, nargs="+", default=[2000, 8000, 50_000])
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument(
         "--clock",
         choices=("wall", "cpu"),
         default="wall",
         help="cpu time of all threads tells more than wall time on a busy machine",
     )
-    parser.add_argument("--no-memory", action="store_true")
+    parser.add_argument("--rows", nargs="+", help="only these, by name")
+    parser.add_argument("--kept", action="store_true", help="torchmil keeps memory too")
     parser.add_argument("--quick", action="store_true", help="N = 2000, one thread")
     parser.add_argument("--out", type=Path, help="folder for training.md and .json")
-    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("--peak", help=argparse.SUPPRESS)
+    parser.add_argument("--child", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.quick:
         args.sizes, args.threads, args.rounds = [2000], [1], 3
@@ -248,24 +257,35 @@ def main() -> None:
     args = arguments()
     if args.child:
         torch.set_num_threads(args.threads[0])
-        n = args.sizes[0]
-        times = None if args.peak else time_rounds(rows(), n, args.rounds, args.clock)
-        print(json.dumps(peak(args.peak, n) if args.peak else times))
+        times = time_steps(args.child, args.sizes[0], args.clock, args.kept)
+        print(json.dumps(times))
         return
     if "transmil torchmil" not in rows():
         print(
             "torchmil is not installed (pip install torchmil): its rows are left out\n"
         )
-    print(HEAD)
-    cells = measure(args)
-    ratios = ratio_lines(cells)
-    print("\n".join(["", RATIO_HEAD, *ratios]))
-    if args.out:
-        args.out.mkdir(parents=True, exist_ok=True)
-        table = [HEAD, *map(line, cells), "", RATIO_HEAD, *ratios, ""]
-        (args.out / "training.md").write_text("\n".join(table), encoding="utf-8")
-        found = json.dumps([asdict(cell) for cell in cells], indent=1)
-        (args.out / "training.json").write_text(found, encoding="utf-8")
+    cells: list[Cell] = []
+    for cells in measure(args):
+        said = len(cells[-1].seconds)
+        print(
+            f"N = {cells[-1].n}, {cells[-1].threads} threads: round {said}", flush=True
+        )
+        if args.out:
+            write(cells, args.out)  # a run cut short leaves what it has
+    print(table(cells))
+
+
+def table(cells: list[Cell]) -> str:
+    """Give both tables."""
+    return "\n".join([HEAD, *map(line, cells), "", RATIO_HEAD, *ratio_lines(cells), ""])
+
+
+def write(cells: list[Cell], folder: Path) -> None:
+    """Write the tables and every round's seconds."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "training.md").write_text(table(cells), encoding="utf-8")
+    found = json.dumps([asdict(cell) for cell in cells], indent=1)
+    (folder / "training.json").write_text(found, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -177,7 +177,9 @@ class TransMIL(MILModel):
         del attended
         # nothing but the class token leaves the last layer
         attention = self.last.attention
-        attended, last = attention.attend_first(*attention.padded(self.last.norm(tokens)))
+        attended, last = attention.attend_first(
+            *attention.padded(self.last.norm(tokens))
+        )
         embedding = self.norm(tokens[:1] + attended)  # (1, D)
         first, last = _of_instances(first, n), _of_instances(last, n)  # each (H, N)
         row = first if self._attention_layer == "first" else last
