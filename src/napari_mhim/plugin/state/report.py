@@ -17,8 +17,8 @@ KINDS: dict[str, str] = {
     "picture": "Picture (PNG)",
     "csv": "Table (CSV)",
     "parquet": "Table (Parquet)",
-    "geojson": "QuPath (GeoJSON)",
-    "ometiff": "Heatmap (OME-TIFF)",
+    "geojson": "QuPath GeoJSON",
+    "ometiff": "OME-TIFF",
 }
 """What a result can leave as, in the order of the window, and its name there."""
 ABOUT: dict[str, str] = {

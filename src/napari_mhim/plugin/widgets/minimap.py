@@ -1,4 +1,4 @@
-"""The section Minimap: the whole slide, its evidence, and a frame round what is in view."""
+"""The section Map: the whole slide, its evidence, and a frame round what is in view."""
 
 from typing import Any
 

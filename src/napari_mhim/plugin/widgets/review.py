@@ -32,7 +32,7 @@ from napari_mhim.plugin.widgets.what_if import WhatIf
 
 SECTIONS: tuple[tuple[str, str, Callable[[Desk], QWidget]], ...] = (
     (
-        "Minimap",
+        "Map",
         "The whole slide with its evidence, and a frame round what is in view.",
         Minimap,
     ),

@@ -6,7 +6,7 @@ from typing import Protocol, cast
 
 from qtpy.QtCore import QPoint, Qt, QTimer
 from qtpy.QtWidgets import (
-    QHBoxLayout,
+    QGridLayout,
     QScrollArea,
     QSizePolicy,
     QToolButton,
@@ -82,13 +82,16 @@ class Section(QWidget):  # type: ignore[misc]
             self.content.setVisible(is_open)
 
 
+_JUMPS_IN_A_ROW = 3  # more do not fit a dock of 320 px
+
+
 class Jumps(QWidget):  # type: ignore[misc]
-    """A row of small buttons, one for each section: opens it and scrolls to it.
+    """Small buttons in rows, one for each section: opens it and scrolls to it.
 
     Parameters
     ----------
     sections : iterable of Section
-        In the order of the row.
+        In their order.
     """
 
     def __init__(self, sections: Iterable[Section]) -> None:
@@ -99,10 +102,10 @@ class Jumps(QWidget):  # type: ignore[misc]
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
         self._soon.timeout.connect(self._scroll)
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(1)
-        for section in sections:
+        grid = QGridLayout(self)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setSpacing(1)
+        for number, section in enumerate(sections):
             made = QToolButton()
             made.setText(section.name)
             made.setToolTip(section.tip)
@@ -110,7 +113,7 @@ class Jumps(QWidget):  # type: ignore[misc]
             made.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
             made.clicked.connect(partial(self._go, section))
             self.buttons[section.name] = made
-            row.addWidget(made)
+            grid.addWidget(made, *divmod(number, _JUMPS_IN_A_ROW))
 
     def _go(self, section: Section, *_: bool) -> None:
         section.open()
