@@ -30,6 +30,7 @@ def test_the_dock_is_found_under_the_names_that_show_uses(
     names = [one.display_name for one in manifest.contributions.widgets]
     assert names[0] == WIDGET
     assert "MHIM: Gallery (wide)" in names
+    assert "MHIM: Check my computer" in names
 
 
 def test_the_reader_claims_slides_and_nothing_else(manifest: PluginManifest) -> None:

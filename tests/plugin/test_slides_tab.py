@@ -540,6 +540,37 @@ class TestAnotherDay:
         assert slides.state(row(dock, "hard")) != "no file"
 
 
+class TestWide:
+    @pytest.fixture
+    def wide(self, dock, viewer):
+        _, wide = viewer.window.add_plugin_dock_widget(
+            "napari-mhim", "MHIM: Worklist (wide)"
+        )
+        settle()
+        yield wide
+        if wide in list(viewer.window.dock_widgets.values()):
+            viewer.window.remove_dock_widget(wide)
+
+    def test_it_is_the_same_list_with_all_columns(self, dock, wide) -> None:
+        assert wide.table.lines.is_wide
+        assert not wide.table.isColumnHidden(1)
+        assert "3 slides" in wide.counts.text()
+        dock.slides.search.setText("neg")
+        assert wide.table.lines.rowCount() == 1
+        wide.table.doubleClicked.emit(wide.table.lines.index(0, 0))
+        assert dock.state.slide.name == "negative"
+
+    def test_it_says_when_the_dock_is_gone(self, dock, wide, viewer) -> None:
+        from qtpy.QtCore import QEvent
+        from qtpy.QtWidgets import QApplication
+
+        viewer.window.remove_dock_widget(dock)
+        settle()
+        QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete.value)
+        assert "dock was closed" in wide.counts.text()
+        assert wide.table.isHidden()
+
+
 def open_and_close(viewer, place, qtbot) -> list[weakref.ref]:
     """Use a list, close the dock, and give what must be gone then."""
     dock = show.open_dock(viewer)

@@ -168,7 +168,7 @@ class TestReadFirst:
         assert np.isnan(listed.score(1))
         assert listed.label(1) == listed.call(1) == ""
         assert listed.other_labels(1) == {}
-        assert slides_words.cell(listed, 1, "score") == "hidden"
+        assert slides_words.cell(listed, 1, "score") == slides_words.HELD
         tip = slides_words.tip(listed, 1)
         assert not {"0.50", "tumour", "normal"} & set(tip.replace(",", " ").split())
 

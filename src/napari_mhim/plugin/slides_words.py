@@ -25,6 +25,8 @@ WITHHELD = "Read first: your label, then the score and the overlays."
 """Stands where a score waits for the reader."""
 HELD = "•••"
 """The same in a cell."""
+DOCK_CLOSED = "The MHIM dock was closed: open it again, and this window from the menu."
+"""Stands in the wide list without a dock."""
 NOTHING_TO_LABEL = "Open a slide of the list first: a label is of the slide on screen."
 READ_FIRST = (
     "Score, overlays and the labels of others wait until your own label is saved. "

@@ -87,6 +87,7 @@ class SlidesTab(QWidget):  # type: ignore[misc]
     def release(self) -> None:
         """Stop reading; the dock goes."""
         self._pictures.close()
+        self.table.release()
         self.worklist.release()
         self.moved.release()
         self.reading.release()

@@ -199,6 +199,11 @@ class SlidesTable(QTableView):  # type: ignore[misc]
         state.events.version.connect(self._renew, max_args=0)
         state.events.touches.connect(self._touch, max_args=0)
 
+    def release(self) -> None:
+        """Stop listening: the list outlives the table."""
+        self._state.events.version.disconnect(self._renew)
+        self._state.events.touches.disconnect(self._touch)
+
     def rows(self) -> list[int]:
         """Give the slides selected, from top to bottom."""
         places = sorted(one.row() for one in self.selectionModel().selectedRows())
