@@ -192,6 +192,9 @@ class Runs:
 
     def stop_all(self) -> None:
         """Stop every job: the dock goes."""
+        if self._job is not None:
+            # it ends after the dock has gone: nobody is there to be told
+            self._job.state_changed.disconnect(self._follow, missing_ok=True)
         self.cancel()
         for job in self._asides.values():
             job.cancel()
