@@ -1,0 +1,153 @@
+"""What fine-tuning on a few slides of another stain changes, on that stain and on the old one.
+
+    python benchmarks/fine_tuning.py --seeds 3 --judged 60 --out fine-tuning-benchmark
+
+Each seed: a parent is trained on phantoms of one stain; four slides of a shifted stain
+are added, with and without the parent's own slides mixed in; parent and child then score
+``--judged`` slides of either stain that neither has seen. Changes of AUC are paired. All
+of it stays in the output folder, and a second call goes on where the first stopped.
+"""
+
+import argparse
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from napari_mhim import pipeline, tuning
+from napari_mhim.features.config import ExtractConfig
+from napari_mhim.mil.bags import read_bag
+from napari_mhim.mil.bundle import Bundle
+from napari_mhim.mil.cohort import Cohort, CohortRow
+from napari_mhim.mil.config import TrainConfig
+from napari_mhim.mil.descent import before_after
+from napari_mhim.mil.milestones import FitDone
+from napari_mhim.mil.parent import tuned_config
+from napari_mhim.mil.predict import Predictor
+from napari_mhim.phantom import CohortConfig, PhantomConfig, write_cohort
+from napari_mhim.slide import open_slide
+from napari_mhim.slide.write import write_pyramid
+from napari_mhim.workspace import Workspace
+
+FEATURES = ExtractConfig(mpp=1.0, patch_model_px=64, device="cpu")
+SHIFT = np.array([1.35, 0.8, 1.2])
+"""What the new stain multiplies the optical density of red, green and blue by."""
+ADDED = 4
+
+
+def made(folder: Path, n: int, seed: int, shifted: bool) -> list[CohortRow]:
+    """Make slides of one stain; what is there already is taken as it is."""
+    table, name = folder / "made.csv", "new" if shifted else "old"
+    if table.is_file():
+        return list(Cohort.read(table).rows)
+    small = CohortConfig(slide=PhantomConfig(shape=(1024, 1536)))
+    list(write_cohort(folder, n_slides=n, seed=seed, config=small))
+    rows = []
+    for number, row in enumerate(Cohort.read(folder / "cohort.csv").rows):
+        path = folder / f"{name}-{seed}-{number}.tif"
+        with open_slide(row.path) as slide:
+            pixels, mpp = np.asarray(slide.levels[0]), slide.mpp
+        if shifted:
+            density = -np.log((pixels.astype(np.float32) + 1) / 256) * SHIFT
+            pixels = np.clip(256 * np.exp(-density) - 1, 0, 255).astype(np.uint8)
+        write_pyramid(path, pixels, mpp)
+        Path(row.path).unlink()
+        patient = f"{name}-{seed}-{number}"
+        rows.append(CohortRow(path.stem, str(path), row.label, patient, site=name))
+    Cohort.of(rows).write(table)
+    return rows
+
+
+def trained(events: Iterator[object]) -> str:
+    """Run a training to its end, and give the model's folder."""
+    *_, done = events
+    assert isinstance(done, FitDone)
+    return done.bundle_path
+
+
+def judged(bundle: str, rows: list[CohortRow], place: Workspace) -> np.ndarray:
+    """Give a model's probabilities of slides, (S, C)."""
+    predictor = Predictor(Bundle.open(bundle), "cpu")
+    slides = [row.path for row in rows]
+    for event in pipeline.extract_slides(slides, str(place.root), FEATURES):
+        assert not isinstance(event, pipeline.SlideFailed), event
+    paths = [pipeline.features_path(place, slide, FEATURES) for slide in slides]
+    return np.array([predictor.probabilities(read_bag(p)) for p in paths], np.float64)
+
+
+def few_of_each(rows: list[CohortRow], n: int) -> list[CohortRow]:
+    """Take the first slides of each class, ``n`` in all."""
+    some = {name: [r for r in rows if r.label == name] for name in ("normal", "tumour")}
+    return [row for name in some for row in some[name][: n // 2]]
+
+
+def run_seed(folder: Path, seed: int, args: argparse.Namespace) -> list[dict]:
+    """Train parent and children, and judge them on both stains."""
+    place = Workspace(folder / "workspace")
+    own = made(folder / "own", args.slides, seed, shifted=False)
+    fresh = made(folder / "added", 12, seed + 1000, shifted=True)
+    sets = {
+        name: made(
+            folder / f"judged-{name}", args.judged, seed + 2000 + shift, bool(shift)
+        )
+        for name, shift in (("old", 0), ("new", 1))
+    }
+    Cohort.of(own).write(folder / "own.csv")
+    config = TrainConfig(epochs=args.epochs, device="cpu", threads=1, seed=seed)
+    root = str(place.root)
+    parent = trained(
+        pipeline.train(root, str(folder / "own.csv"), config, FEATURES, "parent")
+    )
+    splits = str(place.run_dir("parent") / "splits.csv")
+    # four to train on; the parent's validation slides choose the epoch, two of the new stain too
+    chosen = few_of_each(fresh, ADDED + 2)
+    roles = ["train"] * (ADDED // 2) + ["val"]
+    Cohort.of(
+        CohortRow(**{**vars(row), "role": role})
+        for row, role in zip(chosen, roles * 2, strict=True)
+    ).write(folder / "added.csv")
+    before = {name: judged(parent, rows, place) for name, rows in sets.items()}
+    found = []
+    for tune in ("head", "all"):
+        for mix in ("", splits):
+            name = f"{tune}{'-mixed' if mix else ''}"
+            given = {"device": "cpu", "threads": 1, "tune": tune, "seed": seed}
+            asked = tuned_config(Bundle.open(parent), given)
+            table = str(folder / "added.csv")
+            child = trained(tuning.fine_tune(root, table, asked, name, mix=mix))
+            for stain, rows in sets.items():
+                labels = np.array([row.label == "tumour" for row in rows], np.int64)
+                after = judged(child, rows, place)
+                patients = [row.patient for row in rows]
+                change = before_after(labels, before[stain], after, patients, seed)
+                found.append({"seed": seed, "child": name, "stain": stain, **change})
+    return found
+
+
+def main() -> None:
+    """Run all seeds, and print a line for each child and stain."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--slides", type=int, default=32, help="the parent's own")
+    parser.add_argument("--judged", type=int, default=60, help="of each stain")
+    parser.add_argument("--epochs", type=int, default=40, help="of the parent")
+    parser.add_argument("--out", type=Path, default=Path("fine-tuning-benchmark"))
+    args = parser.parse_args()
+    found: list[dict] = []
+    for seed in range(args.seeds):
+        found += run_seed(args.out / f"seed-{seed}", seed, args)
+        (args.out / "changes.json").write_text(json.dumps(found, indent=2))
+    for row in found:
+        before, after, change = (row[f"auc_{k}"] for k in ("before", "after", "change"))
+        low, high = change["low"], change["high"]
+        interval = "both alike" if low is None else f"{low:+.3f} to {high:+.3f}"
+        print(
+            f"seed {row['seed']}  {row['child']:<12} {row['stain']:<4} "
+            f"{before['value']:.3f} -> {after['value']:.3f}  "
+            f"({change['value']:+.3f}: {interval}, n = {change['n']})"
+        )
+
+
+if __name__ == "__main__":
+    main()
