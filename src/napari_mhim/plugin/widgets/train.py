@@ -181,7 +181,10 @@ class TrainTab(QWidget):  # type: ignore[misc]
         self.epoch.blockSignals(False)
         if n:
             seen = state.watched[state.shown_epoch]
-            name = escape(self.trainings.desk.state.without_names(seen.result.slide))
+            desk = self.trainings.desk.state
+            is_open = desk.live is seen.result
+            name = desk.slide_name() if is_open else seen.result.slide
+            name = escape(desk.without_names(name))
             self.at.setText(
                 f"On {name}: {escape(seen.stage)}, epoch {seen.epoch}, score "
                 f"{seen.result.score:.2f}. Colour limits: this slide, epochs so far."
