@@ -227,6 +227,8 @@ def test_a_slide_without_scale_wears_a_badge_and_remembers_what_it_is_told(
 
 
 def test_nothing_is_cut_off_on_a_small_screen(dock) -> None:
+    from qtpy.QtWidgets import QWidget
+
     dock.review.tour.steps[4].click()
     settle()
     for number, tab in enumerate((dock.slides, dock.analyse, dock.review)):
@@ -234,8 +236,8 @@ def test_nothing_is_cut_off_on_a_small_screen(dock) -> None:
         settle()
         room = dock.tabs.widget(number).viewport().width()
         assert tab.width() <= room
-        for child in tab.findChildren(object):
-            if hasattr(child, "isVisible") and child.isVisible():
+        for child in tab.findChildren(QWidget):
+            if hasattr(child, "mapTo") and child.isVisible():
                 right = child.mapTo(tab, child.rect().bottomRight()).x()
                 assert right < room, (type(child).__name__, right, room)
 
