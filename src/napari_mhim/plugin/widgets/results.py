@@ -22,8 +22,12 @@ from napari_mhim.plugin.trainings import Trainings
 from napari_mhim.plugin.widgets.text import button, label
 from napari_mhim.plugin.worklist import Worklist
 
-_FIGURES = (("auc", "AUC"), ("balanced_accuracy", "balanced accuracy"))
-_FIGURES += (("sensitivity", "sensitivity"), ("specificity", "specificity"))
+_FIGURES = (
+    ("auc", "AUC"),
+    ("balanced_accuracy", "balanced accuracy"),
+    ("sensitivity", "sensitivity"),
+    ("specificity", "specificity"),
+)
 _COLUMNS = ("slide", "role", "label", "model", "loss", "T − S")
 _TIPS = (
     "Double-click opens the slide.",
