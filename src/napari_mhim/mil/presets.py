@@ -104,7 +104,12 @@ def fits(name: str, n_slides: int) -> str:
 
 # 200 epochs of Adam, bags drawn as they come; one epoch's index above theirs is the
 # number of epochs done: with 130 they stop after 132 at the earliest
-_LOOP: Mapping[str, Any] = {"lr": 2e-4, "weight_decay": 1e-5, "epochs": 200, "balance": "none"}
+_LOOP: Mapping[str, Any] = {
+    "lr": 2e-4,
+    "weight_decay": 1e-5,
+    "epochs": 200,
+    "balance": "none",
+}
 _C16 = {**_LOOP, "patience": 30, "min_epochs": 132, "settle": 0.0}
 _TCGA = {**_LOOP, "patience": 20, "min_epochs": 72, "settle": 0.0}
 _V2 = {**_LOOP, "patience": 20, "min_epochs": 102, "settle": 0.0}
