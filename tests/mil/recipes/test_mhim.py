@@ -198,8 +198,9 @@ def test_hides_by_the_attention_layer_the_model_is_built_with(layer: str):
         other = transmil.build(4, 2, **sizes, attention_layer=choice).eval()
         other.load_state_dict(recipe.teacher.state_dict())
         rows[choice] = other(x).attention
-    assert not rows["first"].equal(rows["last"])
-    assert recipe.teacher(x).scores.equal(rows[layer])
+    assert not torch.allclose(rows["first"], rows["last"], rtol=1e-2)
+    # a teacher needs no gradient, and may take other kernels: the last bits differ
+    torch.testing.assert_close(recipe.teacher(x).scores, rows[layer])
     kept = recipe._keep(x, recipe.teacher(x).scores, 0, 10)
     assert kept.equal(x[~high_mask(rows[layer], 0.25)])
 
