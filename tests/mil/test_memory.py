@@ -90,8 +90,8 @@ def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     torch.ones(10 << 20)  # 40 MiB, ten thousand pages
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
-faults()
-print(faults() if kept else -1)
+# the heap takes a few rounds to find where such a block fits
+print(sum([faults() for _ in range(10)][-4:]) if kept else -1)
 """
 
 
