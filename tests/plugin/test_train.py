@@ -117,6 +117,7 @@ def test_a_model_is_fine_tuned_by_clicking(dock, added: Path, qtbot) -> None:
     np.testing.assert_array_equal(evidence.data, before)
 
 
+@pytest.mark.slow
 def test_a_slide_without_a_result_is_watched_too(dock, added: Path, qtbot) -> None:
     with added.open(newline="") as file:
         slide = next(csv.DictReader(file))["path"]
@@ -134,6 +135,7 @@ def test_a_slide_without_a_result_is_watched_too(dock, added: Path, qtbot) -> No
     assert set(dock.canvas.layers()) == {SLIDE}
 
 
+@pytest.mark.slow
 def test_stopped_and_kept(dock, added: Path, qtbot) -> None:
     ask(dock, added, TUNE, epochs=500)
     wait_for_epochs(qtbot, dock, 1)
@@ -161,6 +163,7 @@ def test_a_killed_run_is_told_and_goes_on(dock, added: Path, qtbot) -> None:
     assert [done.epoch for done in dock.trainings.state.epochs] == list(range(1, 9))
 
 
+@pytest.mark.slow
 def test_a_run_is_taken_up_on_another_day(viewer, dock, added: Path, qtbot) -> None:
     ask(dock, added, TUNE, epochs=500)
     wait_for_epochs(qtbot, dock, 1)
