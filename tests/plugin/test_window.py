@@ -14,6 +14,7 @@ from napari_mhim.mil.result import SlideResult
 from napari_mhim.plugin import sample_data, show
 from napari_mhim.plugin.jobs import JobState
 from napari_mhim.plugin.overlays import ATTENTION, EVIDENCE, HARD, HIDDEN, SLIDE, TRUTH
+from napari_mhim.plugin.widgets import keys
 
 pytestmark = [
     pytest.mark.qt,
@@ -361,3 +362,18 @@ def test_a_device_that_is_not_there_is_told(viewer, qtbot) -> None:
     qtbot.waitUntil(lambda: bool(dock.state.problem), timeout=60_000)
     assert f"'{absent}' is not on this computer" in dock.message.text.text()
     assert dock.header.device.text() == f"no {absent} here"
+
+
+@pytest.mark.parametrize(("key", "is_claimed"), [("Key_H", True), ("Key_J", False)])
+def test_alt_h_alone_is_kept_from_the_menu(qapp, key: str, is_claimed: bool) -> None:
+    from qtpy.QtCore import QEvent, Qt
+    from qtpy.QtGui import QKeyEvent
+
+    pressed = QKeyEvent(
+        QEvent.Type.ShortcutOverride,
+        getattr(Qt.Key, key),
+        Qt.KeyboardModifier.AltModifier,
+    )
+    pressed.ignore()
+    assert keys.HelpKeepsOff(None).eventFilter(None, pressed) is is_claimed
+    assert pressed.isAccepted() is is_claimed

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 from qtpy.QtCore import QEvent, QObject, Qt
-from qtpy.QtGui import QKeySequence
+from qtpy.QtGui import QKeyEvent, QKeySequence
 from qtpy.QtWidgets import QShortcut, QWidget
 
 from napari_mhim.plugin.canvas import Canvas
@@ -24,13 +24,30 @@ class HelpKeepsOff(QObject):  # type: ignore[misc]
         """Claim Alt+H before the menu bar's shortcut does."""
         if event.type() != QEvent.Type.ShortcutOverride:
             return False
+        pressed = _as_key_event(event)
         is_ours = (
-            event.key() == Qt.Key.Key_H
-            and event.modifiers() == Qt.KeyboardModifier.AltModifier
+            pressed is not None
+            and pressed.key() == Qt.Key.Key_H
+            and pressed.modifiers() == Qt.KeyboardModifier.AltModifier
         )
         if is_ours:
             event.accept()
         return bool(is_ours)
+
+
+def _as_key_event(event: QEvent) -> QKeyEvent | None:
+    """Give the event as what it is; None where that cannot be told.
+
+    PyQt hands out the wrapper of a mouse event that is long gone, if somebody still holds
+    it and the new event lies at the same address.
+    """
+    if isinstance(event, QKeyEvent):
+        return event
+    try:
+        from qtpy import sip
+    except ImportError:  # PySide
+        return None
+    return sip.wrapinstance(sip.unwrapinstance(event), QKeyEvent)
 
 
 def bind(viewer: Any, canvas: Canvas, next_ring: Any, previous_ring: Any) -> list[str]:
