@@ -4,23 +4,13 @@ from html import unescape
 
 import pytest
 
-from napari_mhim.export import palette, words
+from napari_mhim.export import words
 from napari_mhim.mil.cutoff import Cutoff
-from napari_mhim.plugin import palette as on_screen
 from napari_mhim.plugin import words as screen
 
 
 def _plain(rich: str) -> str:
     return unescape(re.sub(r"<[^>]+>", "", rich))
-
-
-@pytest.mark.parametrize("name", ["SCORE", "ATTENTION", "HARD", "ROLES"])
-def test_paper_and_screen_say_the_same(name: str) -> None:
-    assert getattr(words, name) == getattr(screen, name)
-
-
-def test_the_notice_is_the_banner() -> None:
-    assert words.NOTICE == screen.BANNER
 
 
 @pytest.mark.parametrize(
@@ -48,10 +38,11 @@ def test_sentences_of_a_result_are_those_on_screen(made_result, change) -> None:
         assert ours == _plain(theirs)
 
 
-def test_paper_and_screen_have_the_same_colours() -> None:
-    assert palette.DIVERGING.stops == on_screen.EVIDENCE_MAP.stops
-    assert palette.RISING.stops == on_screen.ATTENTION_MAP.stops
-    assert palette.RING == on_screen.RING_COLOUR
+def test_a_class_name_from_a_file_is_escaped_on_screen_only(made_result) -> None:
+    result = replace(made_result, classes=("a", "<b> & c"))
+    assert words.score_line(result).startswith("<b> & c: score")
+    assert screen.score_line(result).startswith("<b>&lt;b&gt; &amp; c</b>: score")
+    assert "<i>&lt;b&gt; &amp; c</i>" in screen.evidence("<b> & c")
 
 
 def test_nothing_calls_a_slide_negative(made_result) -> None:

@@ -18,7 +18,7 @@ class Ramp:
     stops: tuple[tuple[float, float, float, float], ...]
     """rgba in [0, 1]."""
 
-    def at(self, share: NDArray[np.floating]) -> NDArray[np.float64]:
+    def at(self, share: float | NDArray[np.floating]) -> NDArray[np.float64]:
         """Give the colour at shares of the way, shape (..., 4), rgba; clear where NaN."""
         places = np.linspace(0, 1, len(self.stops))
         table = np.array(self.stops)

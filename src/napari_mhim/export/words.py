@@ -4,7 +4,12 @@ A score is not a probability of disease, "below the cut-off" is not "negative", 
 attention is not evidence.
 """
 
+from collections.abc import Callable
+
 from napari_mhim.mil.result import SlideResult
+
+Mark = Callable[[str], str]
+"""Puts a name into a sentence: as it is on paper, escaped and in bold on a screen."""
 
 NOTICE = "Research use only. Not for diagnosis."
 """Stands on every picture, at the head of every table and on every page."""
@@ -70,12 +75,25 @@ def no_rings(name: str) -> str:
     return f"No remaining patch supports {name}."
 
 
-def score_line(result: SlideResult) -> str:
-    """Say a slide's score: cut-off and where it was set, role, calibration."""
+def score_line(result: SlideResult, bold: Mark = str, italic: Mark = str) -> str:
+    """Say a slide's score: cut-off and where it was set, role, calibration.
+
+    Parameters
+    ----------
+    result : SlideResult
+        What the model saw.
+    bold, italic : callable
+        How a screen marks the class's name where it begins the sentence, and later.
+
+    Returns
+    -------
+    str
+        Plain text, but for the marks.
+    """
     name = result.classes[result.target]
     calibrated = "Calibrated." if result.calibrated else "Not calibrated."
     return (
-        f"{capital(name)}: score {result.score:.2f}{_cutoff(result, name)} "
+        f"{bold(capital(name))}: score {result.score:.2f}{_cutoff(result, italic(name))} "
         f"{ROLES[result.role]} {calibrated}"
     )
 

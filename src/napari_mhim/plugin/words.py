@@ -7,13 +7,17 @@ from files are escaped.
 
 from html import escape
 
+from napari_mhim.export import words as paper
 from napari_mhim.mil.result import SlideResult
 
 Named = tuple[str, SlideResult]
 """What a result is called, and the result."""
 
-BANNER = "Research use only. Not for diagnosis."
+BANNER = paper.NOTICE
 """Stands on every tab."""
+SCORE = paper.SCORE
+"""Below every score."""
+ATTENTION, HARD, ROLES = paper.ATTENTION, paper.HARD, paper.ROLES
 
 NO_RESULT = (
     "No result yet. Run a model in <b>Analyse</b>, or try a slide of "
@@ -25,20 +29,9 @@ HELD_BACK = (
 )
 """Stands in the Review tab while a result waits for the reader's label."""
 
-SCORE = "Model score (0–1). Not the probability that this patient has disease."
-"""Below every score."""
-
 NO_MPP = "No µm: this slide does not say its micrometres per pixel."
 """The badge of a slide in pixels."""
 
-ATTENTION = (
-    "How much weight the model gave this patch. High weight can speak for or against "
-    "a class."
-)
-HARD = (
-    "Patches the student weighs most among those not hidden. “Hard” is for the training "
-    "method: not difficult for you, not wrong, not a finding."
-)
 METHOD = (
     "What training would hide at other ratios, and the score of the patches that are "
     "left. It is a mask of training, seen at inference: nothing was hidden for the score "
@@ -63,15 +56,6 @@ REPORT = (
 TRUTH = "Where the made slide really holds a lesion. Only made slides know this."
 SLIDE = "The slide itself."
 
-ROLES = {
-    "train": "Training slide: the model has learnt from it, so its score is flattering.",
-    "val": "Validation slide: used to choose the model and its cut-off.",
-    "test": "Held-out slide.",
-    "unknown": "Not known whether the model was trained on this slide.",
-    "not in the cohort": "Held-out slide: not in the model's cohort.",
-}
-"""What a slide's role in the model means for its score."""
-
 SHORT_ROLES = {
     "train": "training slide",
     "val": "validation slide",
@@ -92,46 +76,22 @@ KEYS = (
 
 def evidence(name: str) -> str:
     """Say what the evidence layer of a class shows."""
-    return (
-        f"Pushes the score towards (+) or away from (−) <i>{escape(name)}</i>. "
-        "Colour limits are the same for every slide."
-    )
+    return paper.evidence(_italic(name))
 
 
 def hidden(result: SlideResult) -> str:
-    """Say what "hidden by teacher" means on this slide.
-
-    Parameters
-    ----------
-    result : SlideResult
-        What the model saw.
-
-    Returns
-    -------
-    str
-        Rich text that names the share, and whose scores they were.
-    """
-    text = (
-        f"Would be hidden in training at β_h = {result.mask_ratio_high:.2f}. "
-        "Nothing was hidden for the score above."
-    )
-    if result.score_source != "teacher":
-        text += " This model has no teacher: its own scores stand in."
-    if found := result.provenance.get("easy share", ""):
-        text += f" The share was found in training: {escape(found)}."
-    return text
+    """Say what "hidden by teacher" means on this slide; rich text."""
+    return escape(paper.hidden(result), quote=False)
 
 
 def sum_kind(result: SlideResult) -> str:
     """Say whether the evidence of all patches adds up to the score."""
-    if result.evidence_kind == "exact":
-        return "Exact sum: the patches' mean is the score before scaling to 0–1."
-    return "Approximate: the patches' mean is only near the score."
+    return paper.sum_kind(result)
 
 
 def no_rings(name: str) -> str:
     """Say that a slide has no hard patch for a class."""
-    return f"No remaining patch supports <i>{escape(name)}</i>."
+    return paper.no_rings(_italic(name))
 
 
 def score_line(result: SlideResult) -> str:
@@ -147,10 +107,7 @@ def score_line(result: SlideResult) -> str:
     str
         Rich text: score, cut-off and where it was set, role, calibration.
     """
-    name = escape(result.classes[result.target])
-    start = f"<b>{_capital(name)}</b>: score {result.score:.2f}"
-    calibrated = "Calibrated." if result.calibrated else "Not calibrated."
-    line = f"{start}{_cutoff(result, name)} {ROLES[result.role]} {calibrated}"
+    line = paper.score_line(result, _bold, _italic)
     if result.excluding is None or result.excluded is None:
         return line
     return (
@@ -242,7 +199,7 @@ def beside(name: str, result: SlideResult) -> str:
     """Say whose result a second window shows, plain text."""
     target = result.classes[result.target]
     return (
-        f"{name}. {_capital(target)}: score {result.score:.2f}{_side(result)}. The same "
+        f"{name}. {paper.capital(target)}: score {result.score:.2f}{_side(result)}. The same "
         f"colours as in the first window; the two move together. {BANNER}"
     )
 
@@ -344,23 +301,12 @@ def duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h"
 
 
-def _capital(name: str) -> str:
-    return name[:1].upper() + name[1:]
+def _bold(name: str) -> str:
+    return f"<b>{escape(name)}</b>"
 
 
-def _cutoff(result: SlideResult, name: str) -> str:
-    cutoff = result.cutoff
-    if cutoff is None:
-        return ". No cut-off is stored with this model."
-    kind = {"validation": "validation slide"}.get(cutoff.where, f"{cutoff.where} slide")
-    plural = "" if cutoff.n == 1 else "s"
-    origin = f"set on {cutoff.n} {kind}{plural}" if cutoff.n else "set by hand"
-    if result.score >= cutoff.value:
-        return f", above the cut-off {cutoff.value:.2f} ({origin})."
-    return (
-        f". Below cut-off ({cutoff.value:.2f}, {origin}). "
-        f"This does not exclude <i>{name}</i>."
-    )
+def _italic(name: str) -> str:
+    return f"<i>{escape(name)}</i>"
 
 
 def _both_scores(first: Named, second: Named) -> str:
