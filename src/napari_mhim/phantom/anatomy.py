@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt
+from scipy.ndimage import binary_closing, distance_transform_edt
 
 from napari_mhim.phantom.config import PhantomConfig
 from napari_mhim.phantom.fields import CELL_PX, coarse_shape, smooth_noise
@@ -140,6 +140,18 @@ def _room(body: Anatomy) -> Room:
     framed[1:-1, 1:-1] = inside[1:-1, 1:-1]
     return Room(
         distance_transform_edt(framed, sampling=pitch).astype(np.float32), pitch
+    )
+
+
+def tissue_room(body: Anatomy) -> Room:
+    """Give where something large fits on the tissue: in fat nothing would be seen of it."""
+    pitch = (CELL_PX * body.config.mpp[0], CELL_PX * body.config.mpp[1])
+    inside = np.zeros_like(body.tissue, bool)
+    # lumens and vessels are no edge of the tissue
+    body_of_it = binary_closing(body.tissue > 0, iterations=4) & (body.fat < 0.5)
+    inside[1:-1, 1:-1] = body_of_it[1:-1, 1:-1]
+    return Room(
+        distance_transform_edt(inside, sampling=pitch).astype(np.float32), pitch
     )
 
 

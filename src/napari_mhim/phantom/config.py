@@ -4,6 +4,14 @@ from dataclasses import dataclass
 
 from napari_mhim.errors import ConfigError
 
+INKS = {
+    "blue": (12, 82, 168),
+    "green": (30, 120, 70),
+    "black": (35, 35, 40),
+    "red": (205, 30, 45),
+}
+"""Colour of each pen's ink, RGB."""
+
 
 @dataclass(frozen=True)
 class PhantomConfig:
@@ -19,6 +27,16 @@ class PhantomConfig:
     """Whether it holds hard lesions: few, small, close to normal."""
     pen: bool = False
     """Whether somebody drew on the glass."""
+    ink: str = ""
+    """Colour of that pen: blue, green, black or red; "" draws one of the first three."""
+    blur: bool = False
+    """Whether a region is out of focus."""
+    bubble: bool = False
+    """Whether air was caught under the coverslip."""
+    fold: bool = False
+    """Whether the tissue lies doubled in a strip."""
+    stain: tuple[float, float] = (1.0, 1.0)
+    """How many times as strong as usual haematoxylin and eosin are."""
     easy_share: tuple[float, float] = (0.02, 0.07)
     """Least and largest share of the tissue that easy lesions fill."""
     hard_share: tuple[float, float] = (0.025, 0.05)
@@ -43,6 +61,14 @@ class PhantomConfig:
                 raise ConfigError(
                     f"{name} must be two rising shares in (0, 0.3], got {(low, high)}"
                 )
+        if self.ink not in ("", *INKS):
+            raise ConfigError(
+                f"ink must be one of {', '.join(INKS)} or empty, got {self.ink!r}"
+            )
+        if not all(0.1 <= value <= 3 for value in self.stain):
+            raise ConfigError(
+                f"stain must be two strengths from 0.1 to 3, got {self.stain}"
+            )
         if self.hard_contrast < 0:
             raise ConfigError(
                 f"hard_contrast must be 0 or more, got {self.hard_contrast}"

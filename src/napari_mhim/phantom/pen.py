@@ -3,13 +3,19 @@
 import numpy as np
 from numpy.typing import NDArray
 
-INKS = ((12, 82, 168), (30, 120, 70), (35, 35, 40))
-"""Blue, green and black ink, RGB."""
+from napari_mhim.phantom.config import INKS as COLOURS
+from napari_mhim.phantom.fields import CELL_PX, coarse_shape
+
+INKS = (COLOURS["blue"], COLOURS["green"], COLOURS["black"])
+"""Those that are drawn from where no ink is named, RGB."""
 
 
 def draw_pen(
-    rgb: NDArray[np.uint8], mpp: tuple[float, float], rng: np.random.Generator
-) -> None:
+    rgb: NDArray[np.uint8],
+    mpp: tuple[float, float],
+    rng: np.random.Generator,
+    ink: str = "",
+) -> NDArray[np.bool_]:
     """Draw one bowed stroke across a corner of the slide, in place.
 
     Parameters
@@ -20,15 +26,24 @@ def draw_pen(
         Micrometres per pixel, (y, x).
     rng : Generator
         Picks ink, place and width.
+    ink : str
+        A colour of ``config.INKS``; "" leaves it to the generator.
+
+    Returns
+    -------
+    ndarray, shape (ceil(y / 8) + 1, ceil(x / 8) + 1), bool
+        Where ink is, at every eighth pixel, as the coarse maps of ``anatomy``.
     """
     height, width = rgb.shape[:2]
-    ink = np.array(INKS[rng.integers(len(INKS))], np.float32)
+    chosen = INKS[rng.integers(len(INKS))]
+    colour = np.array(COLOURS.get(ink, chosen), np.float32)
     extent = np.array([height * mpp[0], width * mpp[1]])
     corner = extent * rng.integers(0, 2, 2)
     radius = rng.uniform(0.42, 0.52) * extent.min()
     half = min(rng.uniform(35, 60), 0.05 * extent.min())
     streaks = np.convolve(rng.random(256), np.ones(5) / 5, "same").astype(np.float32)
     x = (np.arange(width, dtype=np.float32) * mpp[1] - corner[1])[None]
+    drawn = np.zeros(coarse_shape((height, width)), bool)
     for top in range(0, height, 256):
         y = np.arange(top, min(top + 256, height), dtype=np.float32)[:, None]
         y = y * mpp[0] - corner[0]
@@ -41,4 +56,7 @@ def draw_pen(
         cover = np.clip((1 - np.abs(off)) * 8, 0, 1) * (0.72 + 0.4 * bristle)
         cover = np.clip(cover, 0, 0.96)[:, None]
         seen = rgb[top + rows, cols].astype(np.float32)
-        rgb[top + rows, cols] = seen * (1 - cover) + cover * ink * (seen / 255)
+        rgb[top + rows, cols] = seen * (1 - cover) + cover * colour * (seen / 255)
+        on_node = (rows % CELL_PX == 0) & (cols % CELL_PX == 0) & (cover[:, 0] > 0.2)
+        drawn[(top + rows[on_node]) // CELL_PX, cols[on_node] // CELL_PX] = True
+    return drawn

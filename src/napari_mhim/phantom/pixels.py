@@ -1,11 +1,13 @@
 """From anatomy to pixels: stains are laid down, nuclei stamped, light shone through."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_mhim.phantom.anatomy import Anatomy, grow, lattice
+from napari_mhim.phantom.artefacts import spoil, truth_masks
 from napari_mhim.phantom.config import PhantomConfig
 from napari_mhim.phantom.fields import (
     CELL_PX,
@@ -32,6 +34,9 @@ class Phantom:
     """Pixels, shape (y, x, 3)."""
     truth: PhantomTruth
     """Where its lesions are."""
+    masks: Mapping[str, NDArray[np.bool_]]
+    """Where tissue, pen, fold, blur and bubble are, at every eighth pixel: (i, j) is
+    level-0 pixel (8 i, 8 j), the last row and column may lie outside."""
 
     @property
     def label(self) -> str:
@@ -55,14 +60,18 @@ def render(config: PhantomConfig) -> Phantom:
     body = grow(config)
     haematoxylin, eosin = _lay_stains(body)
     _stamp_nuclei(body, haematoxylin, eosin)
-    rgb = _shine(haematoxylin, eosin, body.rng)
+    rgb = _shine(haematoxylin, eosin, body.rng, config.stain)
+    shapes = spoil(rgb, body)
+    masks = {"tissue": body.tissue > 0, **truth_masks(shapes, body.y, body.x)}
+    masks["pen"] = np.zeros_like(masks["tissue"])
     if config.pen:
-        draw_pen(rgb, config.mpp, body.rng)
+        masks["pen"] = draw_pen(rgb, config.mpp, body.rng, config.ink)
     polygons = {
         kind: tuple(blob.outline(config.mpp) for blob in blobs)
         for kind, blobs in body.lesions.items()
     }
-    return Phantom(config, rgb, PhantomTruth(config.shape, config.mpp, polygons))
+    truth = PhantomTruth(config.shape, config.mpp, polygons)
+    return Phantom(config, rgb, truth, masks)
 
 
 def _lay_stains(body: Anatomy) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -158,6 +167,7 @@ def _shine(
     haematoxylin: NDArray[np.uint8],
     eosin: NDArray[np.uint8],
     rng: np.random.Generator,
+    stain: tuple[float, float],
 ) -> NDArray[np.uint8]:
     """Give the light that two stains leave, shape (y, x, 3), uint8.
 
@@ -165,7 +175,7 @@ def _shine(
     """
     blue = np.array([0.62, 0.72, 0.32]) + rng.normal(0, 0.02, 3)
     pink = np.array([0.10, 0.78, 0.36]) + rng.normal(0, 0.02, 3)
-    strength = np.exp(rng.normal(0, 0.07, 2)) * (1.0, 0.62)
+    strength = np.exp(rng.normal(0, 0.07, 2)) * (1.0, 0.62) * stain
     white = np.array([243, 241, 244]) + rng.uniform(-3, 3, 3)
     level = np.arange(256) / 255
     density = (

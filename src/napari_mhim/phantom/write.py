@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from napari_mhim.phantom.config import PhantomConfig
 from napari_mhim.phantom.pixels import render
@@ -42,8 +43,16 @@ def is_written(path: Path, config: PhantomConfig) -> bool:
     """Tell whether this very phantom lies at the path already, with its truth."""
     if not (path.is_file() and truth_path(path).is_file()):
         return False
-    wanted = json.loads(json.dumps(asdict(config)))  # tuples as lists, as they are read
-    return bool(read_truth(path).made_from == wanted)
+    made_from = read_truth(path).made_from
+    # a slide written before a setting was there was made as its default makes it
+    before = {**_plain(PhantomConfig()), **made_from} if made_from else {}
+    return before == _plain(config)
+
+
+def _plain(config: PhantomConfig) -> dict[str, Any]:
+    """Give the settings as they are read from a file: tuples as lists."""
+    values: dict[str, Any] = json.loads(json.dumps(asdict(config)))
+    return values
 
 
 def _objective(config: PhantomConfig) -> float:
