@@ -62,6 +62,8 @@ ARMS = (
     Arm("again", "mhim", {"mask_ratio_high": 0.0}),
     Arm("mhim", "mhim"),
     Arm("mhim_v2", "mhim_v2"),
+    # DSMIL's published score is its raw logits; its attention ranks lesions better
+    Arm("mhim-attention", "mhim", {"instance_scores": "attention"}),
     Arm("mhim-paper", "mhim", PAPER),
     Arm("high-.02", "mhim", {"mask_ratio_high": 0.02}),
     Arm("high-.05", "mhim", {"mask_ratio_high": 0.05}),

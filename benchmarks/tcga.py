@@ -61,7 +61,8 @@ ARMS = (
 OPTIONS = {
     "abmil": {"hidden": 192, "gated": True},
     "dsmil": {"hidden": 192},
-    "transmil": {"hidden": 192},
+    # of slides of some 42 regions 256 landmarks would be zeros
+    "transmil": {"hidden": 192, "landmarks": 32},
     "dtfd": {"hidden": 192},
 }
 """As wide as the features; the authors' TCGA checkpoints of AB-MIL are gated."""

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from napari_mhim.errors import ConfigError, TrainingError
 from napari_mhim.mil.masking import high_mask, low_mask
 from napari_mhim.mil.model import MILModel, MILOutput
-from napari_mhim.mil.models import abmil, transmil
+from napari_mhim.mil.models import abmil, dsmil, transmil
 from napari_mhim.mil.recipes import mhim
 from napari_mhim.mil.recipes.mhim import Config
 
@@ -337,6 +337,7 @@ def test_refuses_a_baseline_of_another_width_or_class_count(
         ({"consistency_weight": -1}, "consistency_weight must be 0 or more, got -1"),
         ({"temperature_teacher": 0}, "temperature_teacher must be above 0, got 0"),
         ({"smallest_masked": 0}, "smallest_masked must be 1 or more, got 0"),
+        ({"instance_scores": "logits"}, "must be one of 'own', 'class', 'attention'"),
         ({"head_fusion": "sum"}, "must be one of 'vote', 'mean'; got 'sum'"),
         ({"scores_from": "student"}, "'auto' asks a trained teacher what is easy"),
     ],
@@ -375,3 +376,26 @@ def test_a_given_ratio_is_not_looked_for():
     recipe.prepare(iter(()))
     assert recipe.describe()["mask_ratio_high"] == 0.25
     assert recipe.describe()["mask_ratio_high_found"] == "given"
+
+
+@pytest.mark.parametrize("kind", ["own", "class", "attention"])
+def test_hides_what_its_setting_calls_salient(kind: str):
+    torch.manual_seed(0)
+    config = Config(**{**GIVEN, "instance_scores": kind}, smallest_masked=1)
+    model = dsmil.build(4, 3, hidden=8)
+    nn.init.normal_(model.instance_classifier.bias)
+    recipe = mhim.build(model, config)
+    x, seen = torch.randn(40, 4), []
+    recipe.student.projection.register_forward_pre_hook(lambda _, x: seen.append(x[0]))
+    recipe.losses(x, 1, 0, 10)
+    output = recipe.teacher(x)
+    scores = {
+        "own": output.scores,
+        "class": output.class_scores,
+        "attention": output.attention.amax(dim=0, keepdim=True),
+    }
+    (kept,) = seen
+    assert torch.equal(kept, x[~high_mask(scores[kind], 0.25)])
+    # the three are not the same question
+    masks = {high_mask(some, 0.25).numpy().tobytes() for some in scores.values()}
+    assert len(masks) == 3

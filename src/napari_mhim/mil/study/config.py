@@ -142,6 +142,9 @@ def _changed(config: TrainConfig, changes: Mapping[str, Mapping[str, Any]]) -> _
     for name, change in changes.items():
         if not set(change) <= known:
             continue
+        # class-aware scores are taken away where they are
+        if "instance_scores" in change and own.instance_scores != "class":
+            continue
         varied = {**config.recipe_options, **change}
         is_untaught = is_auto and not {"scores_from", "teacher_init"}.isdisjoint(change)
         if is_untaught:

@@ -10,6 +10,7 @@ Schedule = Literal["cosine", "constant"]
 ScoresFrom = Literal["teacher", "student"]
 TeacherInit = Literal["baseline", "student"]
 StudentInit = Literal["none", "projection", "all"]
+InstanceScores = Literal["own", "class", "attention"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,9 @@ class Config:
     """Share hidden as least salient, in [0, 1)."""
     mask_ratio_random: float = 0.0
     """Share hidden by chance, in [0, 1)."""
+    instance_scores: InstanceScores = "own"
+    """What is salient: the model's own score as published, how surely an instance speaks for
+    any class, or its attention."""
     head_fusion: Fusion = "vote"
     """How the heads of a model with several agree on what is salient."""
     scores_from: ScoresFrom = "teacher"
@@ -106,6 +110,7 @@ def _has_trained_teacher(config: Config) -> bool:
 def _check_choices(config: Config) -> None:
     for name, choices in (
         ("high_schedule", Schedule),
+        ("instance_scores", InstanceScores),
         ("head_fusion", Fusion),
         ("scores_from", ScoresFrom),
         ("teacher_init", TeacherInit),

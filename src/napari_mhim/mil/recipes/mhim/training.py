@@ -46,6 +46,7 @@ class Mhim(Recipe):
         super().__init__()
         self.student = model
         self.teacher = teacher
+        self.score_kind = config.instance_scores
         self._config = config
         self._high = (
             None if config.mask_ratio_high == "auto" else config.mask_ratio_high

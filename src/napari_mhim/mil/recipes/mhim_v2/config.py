@@ -1,13 +1,10 @@
 """Settings of MHIM-v2; torch-free, so that a window can read them."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 from napari_mhim.errors import ConfigError
 from napari_mhim.mil.recipes.mhim.config import Config as MhimConfig
-from napari_mhim.mil.recipes.mhim.config import check_choice, check_range
-
-InstanceScores = Literal["class", "attention"]
+from napari_mhim.mil.recipes.mhim.config import InstanceScores, check_range
 
 
 @dataclass(frozen=True)
@@ -27,7 +24,8 @@ class Config(MhimConfig):
     consistency_weight: float = 0.5
     """Weight of the consistency loss beside the classification loss, 0 or more."""
     instance_scores: InstanceScores = "class"
-    """What is salient: how surely an instance speaks for any class, or its attention."""
+    """What is salient: how surely an instance speaks for any class, its attention, or the
+    model's own score, as in MHIM."""
     stay_share: float = 0.8
     """Share of what the teacher leaves that stays as it is, in (0, 1]; the rest is recycled."""
     recycle_tokens: int = 5
@@ -39,7 +37,6 @@ class Config(MhimConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_choice("instance_scores", self.instance_scores, InstanceScores)
         check_range("stay_share", self.stay_share, "(0, 1]")
         check_range("recycle_momentum", self.recycle_momentum, "[0, 1]")
         check_range("recycle_dropout", self.recycle_dropout, "[0, 1)")

@@ -49,7 +49,6 @@ class MhimV2(Mhim):
 
     def __init__(self, model: MILModel, teacher: MILModel | None, config: Config):
         super().__init__(model, teacher, config)
-        self.score_kind = config.instance_scores
         self._stay_share = config.stay_share
         recycle = RecycleNetwork(
             model.width,
