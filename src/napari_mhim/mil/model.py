@@ -143,6 +143,25 @@ class MILModel(nn.Module, ABC):
         """Give the output for one bag of features, shape (N, in_dim), N ≥ 1."""
         return self.aggregate(self.embed(x))
 
+    def parts(self, h: Tensor) -> Callable[[Tensor], Tensor]:
+        """Make ready to judge many parts of one bag.
+
+        Parameters
+        ----------
+        h : Tensor, shape (N, D)
+            Embedded instances; weights must not change from here on.
+
+        Returns
+        -------
+        callable
+            Takes which instances are kept, shape (N,), bool, at least one True; gives the
+            class probabilities of those alone, shape (C,). A model whose instances do
+            not look at each other works out only once what each of them brings.
+        """
+        return lambda kept: self.probabilities(
+            self.aggregate(h if kept.all() else h[kept])
+        )
+
     def loss(self, output: MILOutput, label: int) -> Tensor:
         """Give the classification loss of one bag.
 

@@ -1,8 +1,8 @@
 """Answers to what a reader asks of one slide: the model and the embedded bag stay in memory.
 
-The instances are embedded once; every answer aggregates rows of that. For models whose
-aggregation is cheap (AB-MIL, DSMIL, CLAM, pooling) an answer takes milliseconds, for a
-transformer seconds: the mask, which needs no aggregation, always comes first.
+The instances are embedded once; every answer judges a part of them. For models that know
+what each instance brings (AB-MIL, DSMIL, CLAM, pooling) an answer takes milliseconds, for
+a transformer seconds: the mask, which needs no judgement, always comes first.
 """
 
 from collections.abc import Callable, Iterator
@@ -77,14 +77,15 @@ class Reading:
         self._student = bundle.student(device)
         teacher = bundle.teacher(device)
         x = resident([bag], device)[0].to(device)
-        self._embedded = self._student.embed(x)  # (N, D)
+        embedded = self._student.embed(x)  # (N, D)
         # a recipe that says nothing of it masks by the model's own scores
         kind = bundle.config.recipe_settings.get("instance_scores", "own")
-        own = self._student.aggregate(self._embedded)
+        own = self._student.aggregate(embedded)
         self._own_scores = own.scores_by(kind)  # (H, N)
         self._scores = (
             self._own_scores if teacher is None else teacher(x).scores_by(kind)
         )
+        self._judge = self._student.parts(embedded)
         self._mean = as_array(x.mean(dim=0))  # (in_dim,)
         self._answers: dict[type, Callable[..., Iterator[Answer]]] = {
             HideBy: self._hide_by,
@@ -96,7 +97,7 @@ class Reading:
 
     def __len__(self) -> int:
         """Count the patches."""
-        return len(self._embedded)
+        return self._scores.shape[1]
 
     def answer(self, question: Question) -> Iterator[Answer]:
         """Answer a question; what is quick comes first.
@@ -135,7 +136,7 @@ class Reading:
                 f"the marked area covers all {len(self)} patches and leaves nothing to "
                 "score; mark less"
             )
-        yield self._score(kept.to(self._embedded.device))
+        yield self._score(kept.to(self._scores.device))
 
     def _hide_more(self, question: HideMore) -> Iterator[Answer]:
         rows = []
@@ -176,10 +177,8 @@ class Reading:
 
     @torch.no_grad()
     def _score(self, kept: Tensor) -> Score:
-        left = self._embedded if kept.all() else self._embedded[kept]
-        raw = as_array(self._student.probabilities(self._student.aggregate(left)))
-        scaled = tempered(raw, self._bundle.config.temperature)
-        return Score(scaled.astype(np.float32), len(left))
+        scaled = tempered(as_array(self._judge(kept)), self._bundle.config.temperature)
+        return Score(scaled.astype(np.float32), int(kept.sum()))
 
     def _distance(self) -> float:
         return distance(self._mean, self._bundle.statistics())

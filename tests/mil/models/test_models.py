@@ -66,6 +66,20 @@ def shapes(output: MILOutput) -> dict[str, torch.Size]:
 
 
 @every_model
+@pytest.mark.parametrize("n_classes", [2, 4])
+@torch.no_grad()
+def test_a_part_is_judged_like_a_bag_of_its_own(name: str, n_classes: int):
+    model = build(name, n_classes=n_classes)
+    h = model.embed(torch.randn(60, 24))
+    judge = model.parts(h)
+    for share in (0.02, 0.3, 0.7, 1.0):
+        kept = torch.rand(60) < share
+        kept[7] = True
+        wanted = model.probabilities(model.aggregate(h[kept]))
+        assert judge(kept).tolist() == pytest.approx(wanted.tolist(), abs=1e-5)
+
+
+@every_model
 @pytest.mark.parametrize("in_dim", [1, 5, 1536])
 def test_takes_features_of_any_width(name: str, in_dim: int):
     model = build(name, in_dim=in_dim)

@@ -1,5 +1,6 @@
 """Attention before the softmax, from each instance by itself."""
 
+import torch
 from torch import Tensor, nn
 
 from napari_mhim.mil.models._layers import activation
@@ -36,3 +37,21 @@ class GatedAttention(PlainAttention):
         open_share = self.gate(h).sigmoid()  # (N, hidden)
         raw: Tensor = self.score(self.act(self.hidden(h)) * open_share)
         return raw
+
+
+def shares_of(raw: Tensor, kept: Tensor) -> Tensor:
+    """Share attention out among some of the instances.
+
+    Parameters
+    ----------
+    raw : Tensor, shape (K, N)
+        Attention before the softmax, of all instances.
+    kept : Tensor, shape (N,), bool
+        The instances that are there.
+
+    Returns
+    -------
+    Tensor, shape (K, N)
+        Rows sum to 1; 0 where an instance is not there.
+    """
+    return raw.masked_fill(~kept, -torch.inf).softmax(dim=1)

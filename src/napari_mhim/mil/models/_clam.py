@@ -14,7 +14,7 @@ images", Nature Biomedical Engineering 5, 2021, arXiv:2004.09666.
 """
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -25,7 +25,7 @@ from torch.nn import functional as F
 
 from napari_mhim.errors import ConfigError
 from napari_mhim.mil.model import MILModel, MILOutput
-from napari_mhim.mil.models._attention import GatedAttention
+from napari_mhim.mil.models._attention import GatedAttention, shares_of
 from napari_mhim.mil.models._layers import check_classes, linear_evidence, projection
 
 MOST_CLASSES = 64
@@ -124,6 +124,11 @@ class Clam(MILModel):
             top=top,
             bottom=bottom,
         )
+
+    def parts(self, h: Tensor) -> Callable[[Tensor], Tensor]:
+        """Work attention out once; parts of the bag only share it out anew."""
+        raw = self.attention(h).T  # (K, N)
+        return lambda kept: self.judge(shares_of(raw, kept) @ h).softmax(dim=-1)
 
     def loss(self, output: MILOutput, label: int) -> Tensor:
         """Give the slide's cross entropy and the instances', weighted."""

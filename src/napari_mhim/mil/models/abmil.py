@@ -12,14 +12,14 @@ arXiv:1802.04712; in the form of Tang et al., ICCV 2023, arXiv:2307.15254, where
 attention layers have no bias.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
 
 from napari_mhim.mil.model import MILModel, MILOutput
-from napari_mhim.mil.models._attention import GatedAttention, PlainAttention
+from napari_mhim.mil.models._attention import GatedAttention, PlainAttention, shares_of
 from napari_mhim.mil.models._layers import (
     check_classes,
     initialise,
@@ -63,6 +63,16 @@ class ABMIL(MILModel):
             attention=weights.detach(),
             weigh=partial(linear_evidence, h.detach(), self.head.weight.detach()),
         )
+
+    def parts(self, h: Tensor) -> Callable[[Tensor], Tensor]:
+        """Work attention out once; parts of the bag only share it out anew."""
+        raw = self.attention(h).T  # (1, N)
+
+        def judged(kept: Tensor) -> Tensor:
+            logits: Tensor = self.head(shares_of(raw, kept) @ h)[0]
+            return logits.softmax(dim=-1)
+
+        return judged
 
 
 def build(

@@ -17,7 +17,7 @@ Classification", CVPR 2021, arXiv:2011.08939; in the form of Tang et al., ICCV 2
 arXiv:2307.15254, for any number of classes (theirs has two).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, get_args
@@ -28,6 +28,7 @@ from torch.nn import functional as F
 
 from napari_mhim.errors import ConfigError
 from napari_mhim.mil.model import MILModel, MILOutput
+from napari_mhim.mil.models._attention import shares_of
 from napari_mhim.mil.models._layers import check_classes, initialise, projection
 
 Combine = Literal["probabilities", "logits"]
@@ -122,18 +123,30 @@ class DSMIL(MILModel):
 
     def loss(self, output: MILOutput, label: int) -> Tensor:
         """Give the mean of both streams' cross entropies, or that of their mean logits."""
-        streams = self._streams(output)  # (1 or 2, C)
+        assert isinstance(output, DSMILOutput)
+        streams = self._streams(output.logits, output.top_logits)  # (1 or 2, C)
         target = torch.full((len(streams),), label, device=streams.device)
         return F.cross_entropy(streams, target)
 
     def probabilities(self, output: MILOutput) -> Tensor:
         """Give the probabilities both streams come to, shape (C,), summing to 1."""
-        return self._streams(output).softmax(dim=-1).mean(dim=0)
-
-    def _streams(self, output: MILOutput) -> Tensor:
-        """Give what is judged: each stream's logits, or their mean alone."""
         assert isinstance(output, DSMILOutput)
-        streams = torch.stack([output.logits, output.top_logits])  # (2, C)
+        streams = self._streams(output.logits, output.top_logits)  # (1 or 2, C)
+        return streams.softmax(dim=-1).mean(dim=0)
+
+    def parts(self, h: Tensor) -> Callable[[Tensor], Tensor]:
+        """Judge each instance once, in both streams; parts of the bag only pool anew."""
+        judged = both_streams(
+            self.instance_classifier(h),
+            self.query(h),
+            self.value(h),
+            self.bag_classifier,
+        )
+        return lambda kept: self._streams(*judged(kept)).softmax(dim=-1).mean(dim=0)
+
+    def _streams(self, bag: Tensor, top: Tensor) -> Tensor:
+        """Give what is judged: each stream's logits, or their mean alone."""
+        streams = torch.stack([bag, top])  # (2, C)
         return streams if self._combine == "probabilities" else streams.mean(0)[None]
 
     def _evidence(self, h: Tensor, values: Tensor) -> Tensor:
@@ -142,6 +155,43 @@ class DSMIL(MILModel):
         pooled = values @ self.bag_classifier.weight.sum(dim=1).T  # (N, C)
         both = (alone + pooled) / 2
         return both - both.mean(dim=1, keepdim=True)
+
+
+def both_streams(
+    raw: Tensor, queries: Tensor, values: Tensor, classifier: nn.Conv1d
+) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
+    """Make ready to run both streams on parts of a bag.
+
+    Parameters
+    ----------
+    raw : Tensor, shape (N, K)
+        What the instance stream says of each instance.
+    queries : Tensor, shape (N, Q)
+        In which likeness is measured.
+    values : Tensor, shape (N, D)
+        What the bag stream pools.
+    classifier : Conv1d
+        The bag stream's, K channels of width D.
+
+    Returns
+    -------
+    callable
+        Takes which instances are kept, shape (N,), bool; gives the bag stream's logits and
+        the highest of the instance stream, both of shape (K,).
+    """
+    k = classifier.out_channels
+    # pooling and classifier are linear: what each instance brings to each logit, by branch
+    brought = (values @ classifier.weight.flatten(0, 1).T).view(-1, k, k)  # (N, K, K)
+    bias = classifier.bias
+    assert bias is not None
+
+    def run(kept: Tensor) -> tuple[Tensor, Tensor]:
+        top, at = raw.masked_fill(~kept[:, None], -torch.inf).max(dim=0)  # both (K,)
+        likeness = queries[at] @ queries.T / queries.shape[1] ** 0.5  # (K, N)
+        attention = shares_of(likeness, kept).T[:, None]  # (N, 1, K)
+        return (attention * brought).sum(dim=(0, 2)) + bias, top
+
+    return run
 
 
 def build(

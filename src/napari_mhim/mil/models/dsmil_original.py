@@ -20,7 +20,7 @@ Li et al., "Dual-stream Multiple Instance Learning Network for Whole Slide Image
 Classification", CVPR 2021, arXiv:2011.08939.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Literal, get_args
 
@@ -31,7 +31,7 @@ from torch.nn import functional as F
 from napari_mhim.errors import ConfigError
 from napari_mhim.mil.model import MILModel, MILOutput
 from napari_mhim.mil.models._layers import check_classes, initialise, projection
-from napari_mhim.mil.models.dsmil import DSMILOutput
+from napari_mhim.mil.models.dsmil import DSMILOutput, both_streams
 
 ORIGINAL_KEYS = {
     "i_classifier.fc": "instance_classifier",
@@ -104,10 +104,29 @@ class OriginalDSMIL(MILModel):
     def probabilities(self, output: MILOutput) -> Tensor:
         """Give the bag stream's probabilities, or the mean of both streams', shape (C,)."""
         assert isinstance(output, DSMILOutput)
-        bag = output.logits.softmax(dim=-1)
+        return self._decided(output.logits, output.top_logits)
+
+    def parts(self, h: Tensor) -> Callable[[Tensor], Tensor]:
+        """Judge each instance once, in both streams; parts of the bag only pool anew."""
+        judged = both_streams(
+            self.instance_classifier(h),
+            self.query(h),
+            self.value(h),
+            self.bag_classifier,
+        )
+
+        def decided(kept: Tensor) -> Tensor:
+            bag, top = judged(kept)  # both (C - 1,)
+            return self._decided(F.pad(bag, (1, 0)), F.pad(top, (1, 0)))
+
+        return decided
+
+    def _decided(self, bag: Tensor, top: Tensor) -> Tensor:
+        """Give the probabilities, shape (C,), from both streams' logits."""
+        alone = bag.softmax(dim=-1)
         if self._streams == "bag":
-            return bag
-        return (bag + output.top_logits.softmax(dim=-1)) / 2
+            return alone
+        return (alone + top.softmax(dim=-1)) / 2
 
     def _evidence(self, h: Tensor, values: Tensor) -> Tensor:
         # a bag of this instance alone is its value, the same for every class

@@ -7,6 +7,7 @@ masks by the largest logit for any class. What the consistency loss compares is 
 embedded instances that decided, one for each class.
 """
 
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -40,6 +41,11 @@ class MaxPool(MILModel):
             attention=attention.detach(),
             weigh=unbiased,
         )
+
+    def parts(self, h: Tensor) -> Callable[[Tensor], Tensor]:
+        """Judge each instance once."""
+        judged = self.head(h)  # (N, C)
+        return lambda kept: judged[kept].amax(dim=0).softmax(dim=-1)
 
 
 def build(

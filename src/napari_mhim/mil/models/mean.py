@@ -6,6 +6,7 @@ the logits without bias, minus their mean. As attention tells nothing apart, the
 masks by the largest evidence for any class.
 """
 
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -44,6 +45,11 @@ class MeanPool(MILModel):
             attention=torch.full_like(evidence[:, 0], 1 / len(h))[None],  # (1, N)
             weigh=partial(torch.clone, evidence),
         )
+
+    def parts(self, h: Tensor) -> Callable[[Tensor], Tensor]:
+        """Judge each instance once: the mean of the judgements is that of the mean."""
+        judged = self.head(h)  # (N, C)
+        return lambda kept: judged[kept].mean(dim=0).softmax(dim=-1)
 
 
 def build(
