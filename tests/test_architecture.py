@@ -45,6 +45,7 @@ FREE_OF_TORCH = (
     "napari_mhim.mil.bundle",
     "napari_mhim.mil.cohort",
     "napari_mhim.mil.config",
+    "napari_mhim.mil.hints",
     "napari_mhim.mil.importing",
     "napari_mhim.mil.questions",
     "napari_mhim.mil.result",

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +19,18 @@ from napari_mhim.errors import (
 from napari_mhim.events import Progress
 from napari_mhim.features.config import ExtractConfig
 from napari_mhim.features.extract import ExtractDone
+from napari_mhim.mil.bundle import Bundle
+from napari_mhim.mil.cohort import Cohort
 from napari_mhim.mil.config import TrainConfig
 from napari_mhim.mil.result import SlideResult
 from napari_mhim.mil.train import FitDone
 from napari_mhim.pipeline import PredictDone, SlideFailed
+from napari_mhim.slide import open_slide
+from napari_mhim.slide.regions import SlideIdentity, region, write_regions
 from napari_mhim.slide.write import write_pyramid
+from napari_mhim.workspace import Workspace
 
+CLASSES = ("normal", "tumour")
 runner = CliRunner()
 
 
@@ -139,6 +146,41 @@ def test_the_command_line_predicts_like_the_window(small_run, tmp_path: Path) ->
     )
     assert found["probabilities"]["tumour"] == pytest.approx(result.score, abs=1e-5)
     assert (tmp_path / "out" / "heatmap.png").stat().st_size > 10_000
+
+
+def test_the_command_line_trains_with_what_was_drawn(small_run, tmp_path: Path) -> None:
+    table = tmp_path / "cohort.csv"
+    rows = Cohort.read(Path(small_run.workspace) / "cohort.csv").rows
+    val = [next(r.slide for r in rows if r.label == name) for name in CLASSES]
+    roles = [replace(r, role="val" if r.slide in val else "train") for r in rows]
+    Cohort.of(roles, CLASSES).write(table)
+    learns = next(r for r in roles if r.role == "train" and r.label == CLASSES[1])
+    place = Workspace(Path(small_run.workspace))
+    for name in (learns.slide, val[1]):
+        path = next(s for s in small_run.slides if Path(s).stem == name)
+        half = np.array([[0, 0], [0, 1536], [512, 1536], [512, 0]])
+        with open_slide(path) as slide:
+            drawn = region(half, kind="hint", class_name=CLASSES[1])
+            write_regions(place.regions_path(name), [drawn], SlideIdentity.of(slide))
+    asked = [
+        *("train", str(table), "--workspace", small_run.workspace, "--run", "hinted"),
+        *("--hint-weight", "0.5", "--epochs", "1", "--device", "cpu", "--threads", "1"),
+        *("--recipe", "plain", "--mpp", "1", "--patch-model-px", "64"),
+    ]
+    try:
+        done = runner.invoke(cli.app, asked)
+        assert done.exit_code == 0, done.output
+    finally:
+        for name in (learns.slide, val[1]):
+            place.regions_path(name).unlink()
+    said = " ".join(done.output.split())
+    assert "1 region joins the training as hints:" in said
+    assert f"only training slides teach ({val[1]})" in said
+    run = place.run_dir("hinted")
+    hints = Bundle.open(run / "bundle").config.trained["hints"]
+    assert (hints["weight"], hints["slides"]) == (0.5, 1)
+    epoch = json.loads((run / "events.jsonl").read_text().splitlines()[0])
+    assert epoch["losses"]["hints"] > 0
 
 
 def _blank(path: Path, mpp: tuple[float, float] | None) -> str:

@@ -18,7 +18,7 @@ from napari_mhim.errors import CohortError, MhimError, WorkspaceError
 from napari_mhim.events import Note, Progress
 from napari_mhim.features.config import ExtractConfig
 from napari_mhim.mil.config import TrainConfig
-from napari_mhim.training import SPLIT, fit_table, locked
+from napari_mhim.training import SPLIT, fit_table, locked, with_hints
 from napari_mhim.workspace import Workspace, safe
 
 if TYPE_CHECKING:
@@ -164,9 +164,9 @@ def train(
     if split != table:
         table = split
         yield Note(SPLIT)
-    extract = None if features else extract_config
-    folder = place.run_dir(run)
-    yield from fit_table(table, bags, config, folder, extract, seen, finish)
+    taught = yield from with_hints(bags, table, place, config.hint_weight)
+    extract, folder = None if features else extract_config, place.run_dir(run)
+    yield from fit_table(table, taught, config, folder, extract, seen, finish)
 
 
 def watched(

@@ -14,7 +14,8 @@ from napari_mhim.events import Note
 from napari_mhim.features.config import ExtractConfig
 from napari_mhim.mil.cohort import Cohort
 from napari_mhim.mil.config import TrainConfig
-from napari_mhim.mil.study.config import StudyConfig
+from napari_mhim.mil.study.config import StudyConfig, settings_of
+from napari_mhim.training import with_hints
 from napari_mhim.workspace import Workspace
 
 
@@ -79,4 +80,8 @@ def study(
         )
     bags = yield from pipeline.gather(workspace, used, extract_config, features)
     extract = None if features else extract_config
-    yield from run_study(bags, used, config, study_config, folder, extract=extract)
+    # a grid may vary it
+    weight = max(s.config.hint_weight for s in settings_of(config, study_config))
+    names, place = [row.slide for row in used.rows], Workspace(Path(workspace))
+    taught = yield from with_hints(bags, used, place, weight, names)
+    yield from run_study(taught, used, config, study_config, folder, extract=extract)

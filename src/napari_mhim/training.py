@@ -4,7 +4,7 @@ Torch-free to import, like :mod:`napari_mhim.pipeline`, which gathers the bags.
 """
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ from napari_mhim.features.config import ExtractConfig
 from napari_mhim.mil.bundle import Bundle
 from napari_mhim.mil.cohort import Cohort
 from napari_mhim.mil.config import TrainConfig
+from napari_mhim.mil.hints import hinted_bags
 from napari_mhim.mil.milestones import FitDone
 from napari_mhim.mil.result import SlideResult, contribution
 from napari_mhim.mil.review import review, write_results
@@ -113,6 +114,54 @@ def fit_table(
             found = review(Bundle.open(event.bundle_path), table, bags, config.device)
             write_results(folder, found)
         yield event
+
+
+def with_hints(
+    bags: "Mapping[str, Bag]",
+    table: Cohort,
+    place: Workspace,
+    weight: float,
+    learning: Iterable[str] | None = None,
+) -> Generator[Note, None, "Mapping[str, Bag]"]:
+    """Give training slides what the workspace's regions say of their patches.
+
+    Parameters
+    ----------
+    bags : mapping of str to Bag
+        Slide's name to its features.
+    table : Cohort
+        Slides with roles; its classes are the model's.
+    place : Workspace
+        Where regions are.
+    weight : float
+        ``TrainConfig.hint_weight``; no region is read where it is 0.
+    learning : iterable of str, optional
+        Slides that train, where the table's roles do not say.
+
+    Yields
+    ------
+    Note
+        What joins, and what does not.
+
+    Returns
+    -------
+    mapping of str to Bag
+        All bags, those of training slides with hints.
+
+    Raises
+    ------
+    RegionError
+        If regions cannot be read, or are of another slide.
+    """
+    if not weight:
+        return bags
+    if learning is None:
+        learning = [row.slide for row in table.with_role("train")]
+    paths = {name: place.regions_path(name) for name in bags}
+    made, notes = hinted_bags(bags, paths, table.classes, learning)
+    for note in notes:
+        yield Note(note)
+    return made
 
 
 def locked(table: Cohort, place: Workspace) -> Cohort:

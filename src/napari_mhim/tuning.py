@@ -35,7 +35,7 @@ from napari_mhim.mil.parent import (
     with_known_roles,
 )
 from napari_mhim.mil.splits import split_roles
-from napari_mhim.training import SPLIT, fit_table, locked, read_locked
+from napari_mhim.training import SPLIT, fit_table, locked, read_locked, with_hints
 from napari_mhim.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -124,9 +124,9 @@ def fine_tune(
     refuse_new_class(table, parent, len(old), old_checked)
     bags = yield from pipeline.gather(workspace, table, wanted, features)
     seen = yield from pipeline.watched(place, watch, wanted)
-    extract = None if features else wanted
-    folder = place.run_dir(run)
-    yield from fit_table(table, bags, config, folder, extract, seen, finish)
+    taught = yield from with_hints(bags, table, place, config.hint_weight)
+    extract, folder = None if features else wanted, place.run_dir(run)
+    yield from fit_table(table, taught, config, folder, extract, seen, finish)
 
 
 def adjust_cutoff(

@@ -39,6 +39,9 @@ class Bag:
     """Level-0 pixels of the slide, (y, x); (0, 0) when unknown."""
     slide_mpp: tuple[float, float] | None = None
     """Micrometres per level-0 pixel, (y, x); None when unknown."""
+    hints: NDArray[np.int16] | None = None
+    """Class that a region says is there, shape (N,), index of the class, -1 where none
+    says so; None without regions."""
 
     def __post_init__(self) -> None:
         if self.features.ndim != 2 or not len(self.features):
@@ -50,6 +53,11 @@ class Bag:
             raise FeatureMismatchError(
                 f"slide {self.name!r} has {len(self.features)} feature rows and "
                 f"{len(self.grid)} patch positions; extract it again"
+            )
+        if self.hints is not None and self.hints.shape != (len(self.features),):
+            raise FeatureMismatchError(
+                f"slide {self.name!r} has {len(self.features)} feature rows and hints of "
+                f"shape {self.hints.shape}; give one class, or -1, for each row"
             )
 
     def __len__(self) -> int:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from napari_mhim.mil.bundle_config import BundleConfig, easy_share
+from napari_mhim.mil.hints import HintCounts
 
 _FIGURES = (
     ("auc", "AUC"),
@@ -80,9 +81,19 @@ def _what(config: BundleConfig) -> str:
         f"{trained.get('seed', 'unknown')}, best epoch {trained.get('best_epoch', '?')} "
         f"of {trained.get('epochs', '?')}"
     )
+    if hints := trained.get("hints"):
+        lines.append(_hints(hints))
     if parent := trained.get("parent"):
         lines += _parent(parent)
     return "\n".join(lines) + "\n"
+
+
+def _hints(hints: Mapping[str, Any]) -> str:
+    """Say on how many patches people told the model what is there."""
+    if not hints["slides"]:
+        return "- Region hints: asked for, but no training slide had any"
+    said = HintCounts(hints["slides"], hints["patches"]).text
+    return f"- Region hints, drawn by people: {said}; weight {hints['weight']:g}"
 
 
 def _parent(parent: Mapping[str, Any]) -> list[str]:

@@ -68,6 +68,8 @@ class TrainConfig:
     """Most patches of a slide a training step sees, drawn anew each epoch; 0: all."""
     calibrate: bool = False
     """Whether to scale scores by a temperature fitted on the validation slides, 10 or more."""
+    hint_weight: float = 0.0
+    """Weight of the extra loss on patches inside regions named with a class; 0: off."""
 
     def __post_init__(self) -> None:
         for name in ("epochs", "accumulate"):
@@ -76,7 +78,7 @@ class TrainConfig:
                     f"{name} must be 1 or more, got {getattr(self, name)}"
                 )
         not_negative = ("baseline_epochs", "patience", "min_epochs", "threads", "seed")
-        for name in (*not_negative, "max_instances", "weight_decay"):
+        for name in (*not_negative, "max_instances", "weight_decay", "hint_weight"):
             if getattr(self, name) < 0:
                 raise ConfigError(
                     f"{name} must be 0 or more, got {getattr(self, name)}"

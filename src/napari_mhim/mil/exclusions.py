@@ -65,4 +65,5 @@ def without(bag: Bag, rows: NDArray[np.bool_]) -> Bag:
             "some in again, or take the slide out of the table"
         )
     grid = bag.grid and replace(bag.grid, cells=bag.grid.cells[~rows])
-    return replace(bag, features=bag.features[~rows], grid=grid)
+    hints = None if bag.hints is None else bag.hints[~rows]
+    return replace(bag, features=bag.features[~rows], grid=grid, hints=hints)

@@ -30,7 +30,7 @@ class MILOutput:
     attention: Tensor
     """Weight of each instance, shape (K, N), a row for each named branch; no gradient."""
     weigh: Callable[[], Tensor]
-    """Works out ``evidence``; called once, and only if somebody asks."""
+    """Works out ``evidence``, with a gradient; called only if somebody asks."""
     classify: Callable[[], Tensor] | None = field(default=None, kw_only=True)
     """Works out ``class_logits`` where attention × evidence is not it."""
 
@@ -44,6 +44,23 @@ class MILOutput:
         """
         with torch.no_grad():
             return self.weigh()
+
+    def learnable_evidence(self) -> Tensor:
+        """Give the evidence with its gradient, shape (N, C), float32, worked out anew.
+
+        Raises
+        ------
+        ConfigError
+            If the model's evidence carries no gradient, so that nothing can be taught by it.
+        """
+        with torch.enable_grad():
+            evidence = self.weigh().float()
+        if not evidence.requires_grad:
+            raise ConfigError(
+                "this model's evidence carries no gradient, so regions cannot teach it: "
+                "set hint_weight to 0, or let the model's weigh() keep the gradient"
+            )
+        return evidence
 
     @cached_property
     def class_logits(self) -> Tensor:

@@ -22,6 +22,7 @@ from napari_mhim.mil.config import TrainConfig
 from napari_mhim.mil.cutoff import Cutoff, choose_cutoff, decide
 from napari_mhim.mil.descent import before_after, descent
 from napari_mhim.mil.evaluate import by_patient, evaluate, metrics_as_dict
+from napari_mhim.mil.hints import hint_counts
 from napari_mhim.mil.recipe import Recipe
 from napari_mhim.mil.run import RunFolder, environment
 from napari_mhim.mil.scoring import as_array, evidence_limits, score, scores_of
@@ -258,6 +259,10 @@ def _trained(data: Data, config: TrainConfig, standing: Standing) -> dict[str, A
         names = [row.label for row in rows]
         slides[role] = {name: names.count(name) for name in data.cohort.classes}
         patients[role] = len({row.patient for row in rows})
+    hints: dict[str, Any] = {}
+    if config.hint_weight:
+        counts = hint_counts(data.bags["train"], data.cohort.classes)
+        hints = {"hints": {"weight": config.hint_weight, **vars(counts)}}
     return {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "seed": config.seed,
@@ -270,4 +275,5 @@ def _trained(data: Data, config: TrainConfig, standing: Standing) -> dict[str, A
         "threads": config.threads,
         # the name alone: where a file lay is no business of a shared bundle
         "start_from": Path(config.start_from).name,
+        **hints,
     }

@@ -32,6 +32,7 @@ from napari_mhim.mil.config import (
 )
 from napari_mhim.mil.evaluate import auc
 from napari_mhim.mil.finite import derailed, is_finite_throughout
+from napari_mhim.mil.hint_loss import add_hints, some_of, taught
 from napari_mhim.mil.memory import naming
 from napari_mhim.mil.milestones import EpochDone
 from napari_mhim.mil.order import class_weights, drawn_instances, epoch_order
@@ -47,20 +48,21 @@ from napari_mhim.mil.watching import Watched, keep, look
 class _Sums:
     """Losses of an epoch, added on the device: asking for a number each step would wait."""
 
-    bags: int = 0
     kept: int = 0
     instances: int = 0
     parts: dict[str, Tensor] = field(default_factory=dict)
+    times: dict[str, int] = field(default_factory=dict)
 
     def add(self, losses: Losses) -> None:
-        self.bags += 1
         self.kept += losses.kept
         self.instances += losses.total_instances
         for name, value in {"total": losses.total.detach(), **losses.parts}.items():
             self.parts[name] = self.parts.get(name, 0) + value.double()
+            self.times[name] = self.times.get(name, 0) + 1
 
     def means(self) -> dict[str, float]:
-        return {name: float(value) / self.bags for name, value in self.parts.items()}
+        # a bag without hints has no part of theirs
+        return {name: float(v) / self.times[name] for name, v in self.parts.items()}
 
     def kept_share(self) -> float:
         return self.kept / self.instances if self.instances else 1.0
@@ -109,6 +111,7 @@ class Stage:
             weight_decay=config.weight_decay,
         )
         self._weights = class_weights(self._labels, config.balance)
+        self._hints = taught(data.bags["train"]) if config.hint_weight else {}
         self._steps = -(-len(self._labels) // config.accumulate)
         self._standing = Standing()
         self._stepped: list[int] = []
@@ -248,12 +251,25 @@ class Stage:
             losses = self._recipe.losses(
                 x, self._labels[index], self._standing.step, total
             )
+            losses = self._with_hints(losses, index)
         if not torch.isfinite(losses.total):
             # a step that ruined the weights shows in the loss of the slide after it
             self._refuse_ruin()
             what = f"the loss is {float(losses.total.detach())}"
             raise self._derailed(what, "train", [index])
         return losses
+
+    def _with_hints(self, losses: Losses, index: int) -> Losses:
+        """Add what the hinted patches of a training bag teach, all of them that fit."""
+        if index not in self._hints:
+            return losses
+        config, x = self.config, self.data.tensors["train"][index]
+        limits = config.max_instances, index, self._standing.epoch, config.seed
+        hints = some_of(self._hints[index], *limits)
+        rows, classes = self._put(x[hints.rows.to(x.device)]), self._put(hints.classes)
+        return add_hints(
+            losses, self._recipe.student, rows, classes, config.hint_weight
+        )
 
     def _refuse_ruin(self) -> None:
         if not is_finite_throughout(self._recipe):

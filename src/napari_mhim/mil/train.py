@@ -34,6 +34,7 @@ from napari_mhim.mil.config import (
     baseline_config,
     recipe_config,
 )
+from napari_mhim.mil.hints import settled
 from napari_mhim.mil.memory import keep_freed
 from napari_mhim.mil.milestones import EpochDone, FitDone
 from napari_mhim.mil.outcome import Data, save_outcome
@@ -98,8 +99,8 @@ def fit(
     Raises
     ------
     CohortError
-        If a class has no training slide, a bag has no class, or a slide trains and
-        validates.
+        If a class has no training slide, a bag has no class, a slide trains and
+        validates, or a hint is of no class.
     FeatureMismatchError
         If bags differ in encoder, scale or length, or from what ``start_from`` wants.
     BundleError
@@ -135,6 +136,11 @@ def fit(
     config = run.begin(config, data.cohort, start.identity if start else "")
     for caution in _cautions(data, config):
         yield Note(caution)
+    if config.hint_weight:
+        hinted, said = settled(run.path, data.bags["train"], data.cohort.classes)
+        data = replace(data, bags={**data.bags, "train": hinted})
+        if said:
+            yield Note(said)
     if run.bundle_path.is_dir():
         yield Note(f"Run {run.path.name!r} was done already.")
     else:

@@ -157,6 +157,34 @@ def parsed(path: Path, slide: SlideIdentity) -> tuple[list[Region], list[str]]:
     return regions, notes
 
 
+def hint_classes(path: Path) -> list[str]:
+    """List the class of each hint in a file, without a look at its shape or its slide.
+
+    Parameters
+    ----------
+    path : Path
+        GeoJSON file.
+
+    Returns
+    -------
+    list of str
+        In the file's order; "" for a hint that names no class.
+
+    Raises
+    ------
+    RegionError
+        If there is no such file, or it is no GeoJSON.
+    """
+    found = []
+    for item in _with_children(_features(_content(path), path)):
+        if not _why_none(item):
+            properties = _mapping(item.get("properties"))
+            label, kind = _named(properties, _mapping(properties.get("metadata")))
+            if kind == "hint":
+                found.append(label)
+    return found
+
+
 def _properties(one: Region) -> dict[str, Any]:
     colour = list(COLOURS[one.kind])
     label = one.class_name or (IGNORE if one.kind == "exclude" else "")
@@ -288,8 +316,8 @@ def _region(item: Mapping[str, Any], origin: tuple[float, float]) -> Region:
     except (TypeError, ValueError, IndexError) as err:
         raise RegionError("a region's coordinates are no polygon") from err
     metadata = dict(_mapping(properties.get("metadata")))
-    label = _class_of(properties)
-    kind = metadata.pop(_KIND, _kind_of(label))
+    label, kind = _named(properties, metadata)
+    metadata.pop(_KIND, None)
     reason = str(metadata.pop(_REASON, ""))
     other = {
         key: value
@@ -300,7 +328,7 @@ def _region(item: Mapping[str, Any], origin: tuple[float, float]) -> Region:
         other["metadata"] = metadata
     return Region(
         polygons=parts,
-        kind=kind if kind in KINDS else "note",
+        kind=kind,
         class_name="" if label == IGNORE else label,
         reason=reason,
         name=str(properties.get("name") or ""),
@@ -308,6 +336,15 @@ def _region(item: Mapping[str, Any], origin: tuple[float, float]) -> Region:
         id=_uuid(item),
         other=other,
     )
+
+
+def _named(
+    properties: Mapping[str, Any], metadata: Mapping[str, Any]
+) -> tuple[str, str]:
+    """Give the class and the kind of a region."""
+    label = _class_of(properties)
+    kind = metadata.get(_KIND, _kind_of(label))
+    return label, kind if kind in KINDS else "note"
 
 
 def _class_of(properties: Mapping[str, Any]) -> str:

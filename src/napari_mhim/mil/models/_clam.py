@@ -109,7 +109,7 @@ class Clam(MILModel):
         pooled = weights @ h  # (K, D)
         # no instance is among both extremes
         count = min(self._options.extremes, len(h) // 2)
-        head = self.head_weight().detach()
+        head = self.head_weight()
         top, bottom = (
             self._judged(h, weights.topk(count, largest=largest).indices)
             for largest in (True, False)
@@ -119,8 +119,8 @@ class Clam(MILModel):
             embedding=pooled,
             scores=weights.detach().amax(dim=0, keepdim=True),
             attention=weights.detach(),
-            weigh=partial(linear_evidence, h.detach(), head),
-            classify=partial(_shares, h.detach(), weights.detach(), head),
+            weigh=partial(linear_evidence, h, head),
+            classify=partial(_shares, h.detach(), weights.detach(), head.detach()),
             top=top,
             bottom=bottom,
         )

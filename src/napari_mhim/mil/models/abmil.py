@@ -61,7 +61,7 @@ class ABMIL(MILModel):
             embedding=pooled,
             scores=weights.detach(),
             attention=weights.detach(),
-            weigh=partial(linear_evidence, h.detach(), self.head.weight.detach()),
+            weigh=partial(linear_evidence, h, self.head.weight),
         )
 
     def parts(self, h: Tensor) -> Callable[[Tensor], Tensor]:

@@ -116,7 +116,7 @@ class DSMIL(MILModel):
             embedding=bags,
             scores=instance_logits.detach().amax(dim=1)[None],  # (1, N)
             attention=attention.detach(),
-            weigh=partial(self._evidence, h.detach(), values.detach()),
+            weigh=partial(self._evidence, h, values),
             classify=instance_logits.detach,
             instance_logits=instance_logits,
         )

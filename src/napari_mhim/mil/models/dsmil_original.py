@@ -89,7 +89,7 @@ class OriginalDSMIL(MILModel):
             embedding=bags,
             scores=raw.detach().amax(dim=1)[None],  # (1, N)
             attention=attention.detach(),
-            weigh=partial(self._evidence, h.detach(), values.detach()),
+            weigh=partial(self._evidence, h, values),
             classify=instance_logits.detach,
             instance_logits=instance_logits,
         )

@@ -145,9 +145,7 @@ class DTFD(MILModel):
             embedding=shares @ distilled,  # (1, D)
             scores=attention,
             attention=attention,
-            weigh=partial(
-                linear_evidence, h.detach(), self.second.head.weight.detach()
-            ),
+            weigh=partial(linear_evidence, h, self.second.head.weight),
             first_logits=self.first.head(pooled),  # (M, C)
         )
 

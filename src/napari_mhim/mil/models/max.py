@@ -33,13 +33,12 @@ class MaxPool(MILModel):
         logits, decided = judged.max(dim=0)  # both (C,)
         attention = torch.zeros_like(judged.T)  # (C, N)
         attention.scatter_(1, decided[:, None], 1.0)
-        unbiased = partial(_centred, judged.detach(), self.head.bias.detach())
         return MILOutput(
             logits=logits,
             embedding=h[decided],  # (C, D)
             scores=judged.detach().amax(dim=1)[None],  # (1, N)
             attention=attention.detach(),
-            weigh=unbiased,
+            weigh=partial(_centred, judged, self.head.bias),
         )
 
     def parts(self, h: Tensor) -> Callable[[Tensor], Tensor]:

@@ -43,7 +43,7 @@ class MeanPool(MILModel):
             embedding=pooled,
             scores=evidence.amax(dim=1)[None],  # (1, N)
             attention=torch.full_like(evidence[:, 0], 1 / len(h))[None],  # (1, N)
-            weigh=partial(torch.clone, evidence),
+            weigh=partial(linear_evidence, h, self.head.weight),
         )
 
     def parts(self, h: Tensor) -> Callable[[Tensor], Tensor]:

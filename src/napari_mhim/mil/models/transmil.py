@@ -183,14 +183,14 @@ class TransMIL(MILModel):
         embedding = self.norm(tokens[:1] + attended)  # (1, D)
         first, last = _of_instances(first, n), _of_instances(last, n)  # each (H, N)
         row = first if self._attention_layer == "first" else last
-        normed = padded[zeros + 1 : zeros + n + 1].detach()  # (N, D)
+        normed = padded[zeros + 1 : zeros + n + 1]  # (N, D)
         return MILOutput(
             logits=self.head(embedding)[0],  # (C,)
             embedding=embedding,
             scores=row,
             attention=row,
             weigh=partial(self._evidence, normed),
-            classify=partial(self._class_logits, normed, first),
+            classify=partial(self._class_logits, normed.detach(), first),
         )
 
     def _evidence(self, normed: Tensor) -> Tensor:

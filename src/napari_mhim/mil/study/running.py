@@ -23,6 +23,7 @@ from napari_mhim.mil.bundle import Bundle
 from napari_mhim.mil.cohort import Cohort
 from napari_mhim.mil.config import TrainConfig
 from napari_mhim.mil.held_out import SEEN
+from napari_mhim.mil.hints import settled
 from napari_mhim.mil.run import RunFolder, write_json
 from napari_mhim.mil.study.compare import FoldFigures, Row, compare, fold_figures
 from napari_mhim.mil.study.config import Setting, StudyConfig, settings_of
@@ -134,6 +135,11 @@ def run_study(
     yield from _start_notes(settings, folds)
     place = StudyFolder(folder)
     place.begin(study, settings, folds, extract)
+    if any(setting.config.hint_weight for setting in settings):
+        hinted, said = settled(folder, list(bags.values()), folds[0].cohort.classes)
+        bags = {bag.name: bag for bag in hinted}
+        if said:
+            yield Note(said)
     job = _Job(bags, settings, folds, place, extract, encoder_licence)
     yield from job.run()
     yield _finish(job, study, config.seed)
