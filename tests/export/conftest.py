@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 
 from napari_mhim.mil.result import SlideResult
-from napari_mhim.slide import open_slide, patch_grid
-from napari_mhim.slide.slide import fingerprint
+from napari_mhim.slide import fingerprint, open_slide, patch_grid
 from napari_mhim.slide.tiling import GridConfig
 from napari_mhim.slide.write import write_pyramid
 

@@ -29,7 +29,7 @@ from napari_mhim.plugin.state.worklist import (
     UNREAD,
     WorklistState,
 )
-from napari_mhim.slide.slide import fingerprint
+from napari_mhim.slide import fingerprint
 
 CLASSES = ("normal", "tumour")
 

@@ -69,6 +69,7 @@ def found_slides() -> list[Path]:
     # the chunks of a zarr folder are no files of their own
     alone = [path for path in files if ".zarr" not in str(path)]
     folders = {path.parent for path in files if path.suffix == ".dcm"}
+    folders |= set(SLIDES.rglob("*.zarr"))
     return sorted({*alone, *(folder for folder in folders if folder != SLIDES)})
 
 

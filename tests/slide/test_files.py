@@ -16,6 +16,19 @@ def test_a_folder_gives_its_slides_by_name(tmp_path: Path) -> None:
     assert slide_files([tmp_path]) == [str(tmp_path / n) for n in ("a.tif", "b.SVS")]
 
 
+def test_a_folder_of_dicom_and_a_zarr_are_one_slide_each(tmp_path: Path) -> None:
+    (tmp_path / "b.zarr" / "0").mkdir(parents=True)
+    _touch(tmp_path / "b.zarr" / "0", "0.0.tif")
+    _touch(tmp_path, "1.dcm", "2.dcm")
+    assert slide_files([tmp_path]) == [str(tmp_path), str(tmp_path / "b.zarr")]
+    assert slide_files([tmp_path / "b.zarr"]) == [str(tmp_path / "b.zarr")]
+
+
+def test_a_web_address_stays_one(tmp_path: Path) -> None:
+    address = "http://127.0.0.1:8000/a.zarr"
+    assert slide_files([Path(address)]) == [address]
+
+
 def test_a_file_named_by_itself_may_have_any_suffix(tmp_path: Path) -> None:
     _touch(tmp_path, "odd.bin")
     assert slide_files([tmp_path / "odd.bin"]) == [str(tmp_path / "odd.bin")]

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_mhim.errors import SlideError
-from napari_mhim.slide import Slide, open_slide, write_pyramid
+from napari_mhim.slide import Slide, fingerprint, open_slide, write_pyramid
 from napari_mhim.slide.cache import TileCache
 from napari_mhim.slide.formats._tiff_page import _Segments
 from napari_mhim.slide.levels import dask_level, nominal_downsample, pyramid
-from napari_mhim.slide.slide import SlideFile, fingerprint
+from napari_mhim.slide.slide import SlideFile
 from napari_mhim.slide.source import NativeLevel
 
 RNG = np.random.default_rng(0)

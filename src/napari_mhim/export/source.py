@@ -13,6 +13,7 @@ from napari_mhim.errors import BundleError, ConfigError, FeatureMismatchError
 from napari_mhim.export.options import ExportOptions
 from napari_mhim.mil.bundle import Bundle
 from napari_mhim.mil.result import SlideResult, hard_instances
+from napari_mhim.slide import Slide, open_slide
 from napari_mhim.slide.regions import (
     REASONS,
     Region,
@@ -20,7 +21,6 @@ from napari_mhim.slide.regions import (
     cells_excluded,
     read_regions,
 )
-from napari_mhim.slide.slide import Slide, open_slide
 
 if TYPE_CHECKING:
     from napari_mhim.mil.bundle_config import BundleConfig

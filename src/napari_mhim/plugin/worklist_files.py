@@ -13,8 +13,9 @@ from napari_mhim import pipeline
 from napari_mhim.errors import CohortError, MhimError, SlideError
 from napari_mhim.mil.bundle import Bundle
 from napari_mhim.mil.cohort import Cohort, CohortRow
-from napari_mhim.slide.files import SUFFIXES
-from napari_mhim.slide.slide import fingerprint
+from napari_mhim.slide import fingerprint
+from napari_mhim.slide.files import SUFFIXES, slides_among
+from napari_mhim.slide.identity import slide_name
 from napari_mhim.workspace import Workspace, safe, writing
 
 TABLES = (".csv", ".tsv", ".txt")
@@ -243,7 +244,7 @@ def find_moved(missing: Mapping[str, str], folder: str) -> Iterator[Moved]:
     left = dict(missing)
     prints = {one: name for name, one in left.items() if one}
     for path in slides_below(Path(folder)):
-        name = path.stem if path.is_file() else path.name
+        name = slide_name(path)
         if not left or (name not in left and not prints):
             continue
         try:
@@ -279,17 +280,19 @@ def missing(rows: Sequence[CohortRow]) -> dict[int, str]:
 
 def slides_below(folder: Path) -> Iterator[Path]:
     """Give the slides of a folder and of those in it, sorted; a folder of DICOM is one."""
-    for place, folders, files in os.walk(folder):
+    for text, folders, files in os.walk(folder):
+        place = Path(text)
+        inside = [place / name for name in (*folders, *files)]
+        slides = list(slides_among(place, inside))
         folders[:] = sorted(
-            name for name in folders if not name.startswith(".") and name not in _OURS
+            name
+            for name in folders
+            if not name.startswith(".")
+            and name not in _OURS
+            and place / name not in slides
         )
-        kinds = {Path(name).suffix.lower() for name in files}
-        if ".dcm" in kinds:
-            yield Path(place)
-        for name in sorted(files):
-            suffix = Path(name).suffix.lower()
-            if suffix in SUFFIXES and suffix != ".dcm" and not name.startswith("."):
-                yield Path(place) / name
+        # a folder of DICOM before what else lies in it
+        yield from sorted(slides)
 
 
 def _of_table(path: Path) -> Found:
@@ -319,7 +322,7 @@ def _of_files(paths: Sequence[str]) -> Found:
     seen: dict[str, Path] = {}
     twins = []
     for file in files:
-        name = file.stem if file.is_file() else file.name
+        name = slide_name(file)
         if seen.setdefault(name, file) != file:
             twins.append(file)
     rows = tuple(

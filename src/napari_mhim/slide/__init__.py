@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from napari_mhim.slide.opening import fingerprint, open_slide
     from napari_mhim.slide.patches import PatchBatch, read_patches
     from napari_mhim.slide.regions import (
         Region,
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
         region,
         write_regions,
     )
-    from napari_mhim.slide.slide import Slide, TileSource, open_slide
+    from napari_mhim.slide.slide import Slide, TileSource
     from napari_mhim.slide.tiling import GridConfig, PatchGrid, grid_mpp, patch_grid
     from napari_mhim.slide.tissue import TissueConfig, TissueMask, tissue_mask
     from napari_mhim.slide.write import write_pyramid
@@ -31,6 +32,7 @@ __all__ = [
     "TissueMask",
     "cells_excluded",
     "cells_inside",
+    "fingerprint",
     "grid_mpp",
     "open_slide",
     "patch_grid",
@@ -54,8 +56,9 @@ _HOMES = {
     "TissueMask": "tissue",
     "cells_excluded": "regions",
     "cells_inside": "regions",
+    "fingerprint": "opening",
     "grid_mpp": "tiling",
-    "open_slide": "slide",
+    "open_slide": "opening",
     "patch_grid": "tiling",
     "read_patches": "patches",
     "read_regions": "regions",

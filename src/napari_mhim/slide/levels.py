@@ -1,6 +1,6 @@
 """The pyramid a viewer needs, made from the levels a file has."""
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,7 @@ def pyramid(
     natives: Sequence[NativeLevel],
     cache: TileCache,
     number: int,
-    missing: set[Hashable],
+    missing: set[tuple[int, int, int]],
 ) -> list[tuple[TileSource, bool]]:
     """Fill the gaps between a file's levels, and go on to a small one.
 
@@ -47,7 +47,7 @@ def pyramid(
 
     def add(level: NativeLevel, is_native: bool) -> None:
         key = (number, len(levels))
-        gathers = missing if is_native else set()
+        gathers: set[tuple[int, int, int]] = missing if is_native else set()
         downsample = nominal_downsample(full, level.shape)
         levels.append((TileSource(level, downsample, cache, key, gathers), is_native))
 

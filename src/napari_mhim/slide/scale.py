@@ -7,7 +7,11 @@ Mpp = tuple[float, float] | None
 """(y, x) µm per level-0 pixel, or None."""
 
 _UM_PER_UNIT = {2: 25_400.0, 3: 10_000.0}
-_UM_PER_NAME = {"m": 1e6, "cm": 1e4, "mm": 1e3, "µm": 1.0, "um": 1.0, "nm": 1e-3}
+_UM_PER_NAME = {
+    **{"m": 1e6, "cm": 1e4, "mm": 1e3, "µm": 1.0, "um": 1.0, "nm": 1e-3, "Å": 1e-4},
+    **{"meter": 1e6, "centimeter": 1e4, "millimeter": 1e3, "micrometer": 1.0},
+    **{"nanometer": 1e-3, "angstrom": 1e-4, "micron": 1.0},
+}
 
 
 def checked(y: float | None, x: float | None, said_by: str) -> tuple[Mpp, str]:
@@ -69,14 +73,14 @@ def from_resolution(
 
 
 def to_um(value: str | None, unit: str | None) -> float | None:
-    """Turn a length with a unit, as OME-XML writes it, into micrometres.
+    """Turn a length with a unit, as OME-XML and OME-Zarr write it, into micrometres.
 
     Parameters
     ----------
     value : str, optional
         The number.
     unit : str, optional
-        The unit's symbol; micrometres where not given.
+        Its symbol or name; micrometres where not given.
 
     Returns
     -------

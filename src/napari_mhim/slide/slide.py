@@ -1,10 +1,10 @@
-"""A slide: its levels, its scale, where it comes from; and the one way to open it."""
+"""A slide: its levels, its scale, where it comes from."""
 
 import hashlib
-import os
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import count, islice
+from functools import cached_property
+from itertools import count
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any, Self
@@ -12,27 +12,18 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_mhim import _parts
 from napari_mhim.errors import SlideError
 from napari_mhim.slide.cache import TileCache, shared_cache
+from napari_mhim.slide.identity import file_fingerprint, folder_fingerprint, slide_name
 from napari_mhim.slide.levels import dask_level, pyramid
 from napari_mhim.slide.source import NativeLevel, Pixels, TileSource
 
-__all__ = ["LeftToOthersError", "Slide", "SlideFile", "TileSource", "open_slide"]
+__all__ = ["Slide", "SlideFile", "TileSource"]
 
-FORMATS = "napari_mhim.slide.formats"
-"""The folder of readers, one file each."""
-
-_HEAD_BYTES = 4096
-_MIB = 1 << 20
-# so many tiles of a level that fail, and none that decodes: the level is unreadable
-_PROBES = 4
+MOST_PX = 1 << 22
+"""Pixels along one side of a level at most: no scanner writes a tenth of it."""
 # two open slides never share a number, not even where they share a file
 _numbers = count()
-
-
-class LeftToOthersError(SlideError):
-    """A reader leaves a file to those after it; any other SlideError of its is final."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +46,16 @@ class SlideFile:
     """What else the file says."""
     associated: Mapping[str, Callable[[], Pixels]] = field(default_factory=dict)
     """Pictures beside the slide, by name."""
+    icc: bytes = b""
+    """ICC profile of the pixels, empty where the file has none."""
+    bounds: tuple[int, int, int, int] | None = None
+    """What was scanned: y, x, height, width in level-0 pixels; None is all of it."""
+    scenes: Sequence[str] = ("",)
+    """Names of the scenes that the file holds."""
+    notes: Sequence[str] = ()
+    """What a reader should know of how it was opened, a sentence each."""
+    fingerprint: Callable[[], str] | None = None
+    """Gives what tells it from others; of its bytes where not given."""
 
 
 class Slide:
@@ -72,6 +73,8 @@ class Slide:
 
     path: Path
     """The file or folder."""
+    name: str
+    """The file's name without its suffix: the slide's name everywhere."""
     levels: tuple[Any, ...]
     """dask arrays, (y, x, 3) uint8: the full slide first, the last one at most 1024 px."""
     sources: tuple[TileSource, ...]
@@ -86,27 +89,37 @@ class Slide:
     """Who made the scanner or the file; may be empty."""
     properties: Mapping[str, str]
     """What else the file says, as text."""
+    icc: bytes
+    """The file's ICC profile, empty where it has none."""
+    scenes: tuple[str, ...]
+    """Names of the scenes in the file; one, for nearly all."""
+    scene: int
+    """Which of them this is."""
+    notes: tuple[str, ...]
+    """What a reader should know of how it was opened, a sentence each."""
 
     def __init__(
-        self, path: Path, file: SlideFile, cache: TileCache | None = None
+        self,
+        path: Path,
+        file: SlideFile,
+        cache: TileCache | None = None,
+        scene: int = 0,
     ) -> None:
-        self.path = path
+        _refuse_sizes(file.levels)
+        self.path, self.name = path, slide_name(path)
+        self.icc, self.scenes, self.scene = file.icc, tuple(file.scenes), scene
+        self.notes = (*_on_scenes(self.scenes, scene), *file.notes)
         self.mpp, self.mpp_reason = file.mpp, file.mpp_reason
         self.objective_power, self.vendor = file.objective_power, file.vendor
         self.properties = MappingProxyType(dict(file.properties))
         self._file = file
         self._cache = shared_cache() if cache is None else cache
         self._number = next(_numbers)
-        self._missing: set[Hashable] = set()
+        self._missing: set[tuple[int, int, int]] = set()
         self._is_closed = False
         self._all = pyramid(file.levels, self._cache, self._number, self._missing)
         self.sources = tuple(source for source, is_native in self._all if is_native)
         self.levels = tuple(dask_level(source, self.shape) for source, _ in self._all)
-
-    @property
-    def name(self) -> str:
-        """Give the file's name without its suffix: the slide's name everywhere."""
-        return self.path.stem if self.path.is_file() else self.path.name
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -124,9 +137,35 @@ class Slide:
         return len(self._missing)
 
     @property
+    def missing_boxes(self) -> NDArray[np.int64]:
+        """Give where those tiles lie, (n, 4): y, x, height, width in level-0 pixels.
+
+        Sorted, each place once; a tile of a coarser level covers more of the slide.
+        """
+        boxes = {self._box(*place) for place in tuple(self._missing)}
+        return np.array(sorted(boxes), np.int64).reshape(-1, 4)
+
+    @property
+    def bounds(self) -> tuple[int, int, int, int]:
+        """Give what was scanned of the frame: y, x, height, width in level-0 pixels."""
+        return self._file.bounds or (0, 0, *self.shape)
+
+    @cached_property
     def fingerprint(self) -> str:
-        """Give the sha256 of size, first and last MiB; of a folder, of its members."""
-        return fingerprint(self.path)
+        """Give the sha256 of size, first and last MiB; of a DICOM folder, of its members.
+
+        Of an OME-Zarr, of its metadata and the middle tile of each level: the same for a
+        folder and its copy on the web. Scenes of one file differ in it.
+        """
+        if self._file.fingerprint is not None:
+            whole = self._file.fingerprint()
+        elif self.path.is_dir():
+            whole = folder_fingerprint(self.path)
+        else:
+            whole = file_fingerprint(self.path)
+        if not self.scene:
+            return whole
+        return hashlib.sha256(f"{whole}\0{self.scene}".encode()).hexdigest()
 
     def associated_image(self, name: str) -> Pixels:
         """Read a picture that lies beside the slide.
@@ -223,6 +262,21 @@ class Slide:
             self._file.close()
             self._cache.forget(self._number)
 
+    def _box(self, level: int, row: int, col: int) -> tuple[int, int, int, int]:
+        source = self._all[level][0]
+        starts = [i * t for i, t in zip((row, col), source.tile, strict=True)]
+        ends = [
+            min(start + t, n)
+            for start, t, n in zip(starts, source.tile, source.shape, strict=True)
+        ]
+        low_y, low_x = (
+            round(n * d) for n, d in zip(starts, source.downsample, strict=True)
+        )
+        high_y, high_x = (
+            round(n * d) for n, d in zip(ends, source.downsample, strict=True)
+        )
+        return low_y, low_x, high_y - low_y, high_x - low_x
+
     def __enter__(self) -> Self:
         return self
 
@@ -238,125 +292,24 @@ class Slide:
         return f"Slide({str(self.path)!r}, shape={self.shape}, mpp={self.mpp})"
 
 
-def open_slide(path: str | Path) -> Slide:
-    """Open a slide by what the file holds, whatever its name.
-
-    Parameters
-    ----------
-    path : str or Path
-        A file, or a folder of DICOM files.
-
-    Returns
-    -------
-    Slide
-        To be closed, or used in a ``with`` block.
-
-    Raises
-    ------
-    SlideError
-        If no reader can open it, with each one's reason; if it cannot be read at all;
-        if one of its levels does not decode.
-    """
-    path = Path(path)
-    head = _head(path)
-    reasons = []
-    parts = {name: _parts.load(FORMATS, name) for name in _parts.names(FORMATS)}
-    for name, part in sorted(parts.items(), key=lambda item: item[1].RANK):
-        reason = part.sniff(head, path)
-        if reason is None:
-            try:
-                slide: Slide = part.open_slide(path)
-                return _probed(slide)
-            except LeftToOthersError as err:
-                reason = str(err)
-            except SlideError as err:
-                # not asked of others: they would show what is left of a damaged file
-                raise SlideError(f"{path.name!r} cannot be opened: {err}") from err
-        reasons.append(f"{name}: {reason}")
-    raise SlideError(f"{path.name!r} cannot be opened ({'; '.join(reasons)})")
-
-
-def fingerprint(path: Path) -> str:
-    """Give what tells one slide's file from another's.
-
-    Parameters
-    ----------
-    path : Path
-        A file or a folder.
-
-    Returns
-    -------
-    str
-        sha256, in hex, of size, first and last MiB; of a folder, of its sorted members'
-        names and fingerprints.
-
-    Raises
-    ------
-    SlideError
-        If it cannot be read.
-    """
-    digest = hashlib.sha256()
-    try:
-        if path.is_dir():
-            for member in sorted(path.rglob("*")):
-                if member.is_file():
-                    name = member.relative_to(path).as_posix()
-                    digest.update(f"{name}\0{fingerprint(member)}\0".encode())
-            return digest.hexdigest()
-        with path.open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            digest.update(str(size).encode())
-            file.seek(0)
-            digest.update(file.read(_MIB))
-            file.seek(max(size - _MIB, 0))
-            digest.update(file.read(_MIB))
-    except OSError as err:
-        raise SlideError(f"{path.name!r} cannot be read: {err.strerror}") from err
-    return digest.hexdigest()
-
-
-def _head(path: Path) -> bytes:
-    if path.is_dir():
-        return b""
-    try:
-        with path.open("rb") as file:
-            head = file.read(_HEAD_BYTES)
-    except FileNotFoundError as err:
-        raise SlideError(f"there is no file {str(path)!r}") from err
-    except OSError as err:
-        raise SlideError(f"{path.name!r} cannot be read: {err.strerror}") from err
-    if not head:
-        raise SlideError(f"{path.name!r} is empty; copy it again")
-    return head
-
-
-def _probed(slide: Slide) -> Slide:
-    """Give the slide back if each of its levels decodes somewhere, else close it."""
-    for index, source in enumerate(slide.sources):
-        errors = list(islice(_failures(source), _PROBES))
-        if errors and errors[-1] is not None:
-            slide.close()
+def _refuse_sizes(levels: Sequence[NativeLevel]) -> None:
+    """Refuse what would cost memory or time without end, before any is spent."""
+    if not levels:
+        raise SlideError("it holds no picture")
+    for index, level in enumerate(levels):
+        (height, width), tile = level.shape, level.tile
+        if not (0 < height <= MOST_PX and 0 < width <= MOST_PX and min(tile) > 0):
             raise SlideError(
-                f"none of the tiles tried on level {index} decodes ({errors[-1]}); "
-                "the file is damaged: copy or scan it again"
-            ) from errors[-1]
-    return slide
+                f"level {index} is said to have {width} × {height} pixels; a slide's have "
+                f"1 to {MOST_PX} a side"
+            )
 
 
-def _failures(source: TileSource) -> Iterator[SlideError | None]:
-    """Give the error of each tile that fails; ends with None at one that decodes."""
-    rows, cols = source.tiles
-    middle = rows // 2 * cols + cols // 2
-    has_failed = False
-    # outward from the middle, where the tissue is; absent tiles tell nothing
-    for step in range(rows * cols):
-        row, col = divmod((middle + step) % (rows * cols), cols)
-        try:
-            if source.decode_tile(row, col) is not None:
-                yield None
-                return
-        except SlideError as err:
-            has_failed = True
-            yield err
-    if not has_failed:
-        yield SlideError("the file holds no tile of it")
+def _on_scenes(scenes: tuple[str, ...], scene: int) -> list[str]:
+    if len(scenes) == 1:
+        return []
+    others = ", ".join(f"{n} {name!r}" for n, name in enumerate(scenes) if n != scene)
+    return [
+        f"The file holds {len(scenes)} scenes: this is {scene} {scenes[scene]!r}, "
+        f"the others are {others}."
+    ]

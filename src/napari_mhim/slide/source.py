@@ -1,6 +1,6 @@
 """One level of a slide as tiles: the file's own, and those halved from a finer one."""
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,8 +60,8 @@ class TileSource:
         native: NativeLevel,
         downsample: tuple[float, float],
         cache: TileCache,
-        key: tuple[int, Hashable],
-        missing: set[Hashable],
+        key: tuple[int, int],
+        missing: set[tuple[int, int, int]],
     ) -> None:
         self.shape = native.shape
         self.tile = native.tile

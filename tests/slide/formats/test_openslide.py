@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from napari_mhim.errors import SlideError
-from napari_mhim.slide import open_slide
+from napari_mhim.slide import Slide, open_slide
 from napari_mhim.slide.formats import openslide as part
 
 
@@ -27,7 +27,7 @@ def test_a_folder_opens_like_any_of_its_files(dicom):
 
 def test_the_same_tissue_looks_the_same_through_both_readers(synthetic_slide):
     with open_slide(synthetic_slide.path) as ours:
-        theirs = part.open_slide(synthetic_slide.path)
+        theirs = Slide(synthetic_slide.path, part.open_slide(synthetic_slide.path))
         with theirs:
             assert theirs.mpp == pytest.approx(ours.mpp)
             for mine, other in zip(ours.sources, theirs.sources, strict=True):

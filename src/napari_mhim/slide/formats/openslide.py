@@ -1,24 +1,13 @@
-"""Everything else that OpenSlide reads: NDPI, MRXS, SCN, BIF, DICOM, Philips, ..."""
+"""What OpenSlide alone reads: NDPI, MRXS, SCN, BIF, Philips, Trestle, Sakura."""
 
-import threading
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from napari_mhim.errors import SlideError
-from napari_mhim.slide.scale import checked, to_number
-from napari_mhim.slide.slide import Slide, SlideFile
-from napari_mhim.slide.source import WHITE, DamagedTileError, NativeLevel, Pixels
+from napari_mhim.slide.address import url_of
+from napari_mhim.slide.formats._openslide import read_file, said
+from napari_mhim.slide.slide import SlideFile
 
 RANK = 20
 """Asked after the readers that decode a file's tiles themselves."""
-
-# OpenSlide puts a region together from the file's tiles: small ones cost a call each
-_LEAST_TILE = 512
-_MOST_TILE = 2048
 
 
 def sniff(head: bytes, path: Path) -> str | None:
@@ -29,36 +18,37 @@ def sniff(head: bytes, path: Path) -> str | None:
     head : bytes
         The file's first bytes; empty for a folder.
     path : Path
-        The file, or a folder of DICOM files.
+        The file.
 
     Returns
     -------
     str or None
         The reason.
     """
-    if path.is_dir():
-        found = _dicom_in(path)
-        return None if found else "the folder holds no DICOM file"
+    if not head:
+        return f"it is a{' web address' if url_of(path) else ' folder'}"
     import openslide
 
     try:
         vendor = openslide.OpenSlide.detect_format(path)
     except openslide.OpenSlideError as err:
-        return _said(err, path)
+        return said(err, path)
     return None if vendor else "OpenSlide knows no such format"
 
 
-def open_slide(path: Path) -> Slide:
+def open_slide(path: Path, scene: int = 0) -> SlideFile:
     """Open a slide by OpenSlide.
 
     Parameters
     ----------
     path : Path
-        The file, or a folder of DICOM files.
+        The file.
+    scene : int
+        Not used: where a file has several areas, OpenSlide lays them on one plane.
 
     Returns
     -------
-    Slide
+    SlideFile
         Holds the file open.
 
     Raises
@@ -66,157 +56,4 @@ def open_slide(path: Path) -> Slide:
     SlideError
         If OpenSlide refuses it.
     """
-    file = path if path.is_file() else _dicom_in(path)
-    if file is None:
-        raise SlideError("the folder holds no DICOM file")
-    handle = _Handle(file)
-    try:
-        file_read = _read(handle)
-        _refuse_cut_short(file_read)
-        return Slide(path, file_read)
-    except BaseException:
-        handle.close()
-        raise
-
-
-class _Handle:
-    """An OpenSlide handle that is opened anew after an error has spoilt it."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._lock = threading.Lock()
-        self._is_closed = False
-        self._slide = self._opened()
-
-    @property
-    def slide(self) -> Any:
-        """Give the handle."""
-        return self._slide
-
-    def ask(self, question: Callable[[Any], Any]) -> Any:
-        """Ask the handle something; an error is a SlideError and costs the handle."""
-        import openslide
-
-        slide = self._slide
-        if self._is_closed:
-            raise SlideError(f"{self.path.name!r} is closed; open it again")
-        try:
-            return question(slide)
-        except openslide.OpenSlideError as err:
-            # the first error stays with a handle for good: every later read fails too
-            self._replace(slide)
-            raise DamagedTileError(_said(err, self.path)) from err
-
-    def close(self) -> None:
-        """Close the file."""
-        with self._lock:
-            self._is_closed = True
-            self._slide.close()
-
-    def _replace(self, spoilt: Any) -> None:
-        # the spoilt one is left to the garbage collector: a thread may be inside it
-        with self._lock:
-            if self._slide is spoilt and not self._is_closed:
-                self._slide = self._opened()
-
-    def _opened(self) -> Any:
-        import openslide
-
-        try:
-            return openslide.OpenSlide(self.path)
-        except openslide.OpenSlideError as err:
-            raise SlideError(_said(err, self.path)) from err
-
-
-def _read(handle: _Handle) -> SlideFile:
-    properties = {str(k): str(v) for k, v in handle.slide.properties.items()}
-    mpp, reason = checked(
-        to_number(properties.get("openslide.mpp-y")),
-        to_number(properties.get("openslide.mpp-x")),
-        "OpenSlide properties",
-    )
-    names = tuple(handle.slide.associated_images)
-    count = handle.slide.level_count
-    return SlideFile(
-        levels=[_level(handle, level) for level in range(count)],
-        close=handle.close,
-        mpp=mpp,
-        mpp_reason=reason,
-        objective_power=to_number(properties.get("openslide.objective-power")),
-        vendor=properties.get("openslide.vendor", ""),
-        properties=properties,
-        associated={name: partial(_picture, handle, name) for name in names},
-    )
-
-
-def _said(err: Exception, path: Path) -> str:
-    # messages are read by others too, and folders can be named after patients
-    return f"OpenSlide cannot read it ({str(err).replace(str(path), path.name)})"
-
-
-def _refuse_cut_short(file: SlideFile) -> None:
-    # OpenSlide opens a file whose end is missing, and fails when it comes to it
-    for level in file.levels:
-        rows, cols = (-(-n // t) for n, t in zip(level.shape, level.tile, strict=True))
-        try:
-            level.decode(rows - 1, cols - 1)
-        except DamagedTileError as err:
-            raise SlideError(
-                f"its last tiles cannot be read, as of a file cut short: {err}; "
-                "copy it again"
-            ) from err
-
-
-def _level(handle: _Handle, level: int) -> NativeLevel:
-    width, height = handle.slide.level_dimensions[level]
-    get = handle.slide.properties.get
-    tile_y, tile_x = (
-        _tile_length(get(f"openslide.level[{level}].tile-{side}"))
-        for side in ("height", "width")
-    )
-    downsample = handle.slide.level_downsamples[level]
-
-    def decode(row: int, col: int) -> Pixels | None:
-        y, x = row * tile_y, col * tile_x
-        size = (min(tile_x, width - x), min(tile_y, height - y))
-        # the corner is asked for in level-0 pixels, whatever the level
-        corner = (round(x * downsample), round(y * downsample))
-        rgba = handle.ask(lambda slide: slide.read_region(corner, level, size))
-        return _over_glass(np.asarray(rgba))
-
-    return NativeLevel((height, width), (tile_y, tile_x), decode)
-
-
-def _tile_length(said: str | None) -> int:
-    tile = int(to_number(said) or _LEAST_TILE)
-    if not 0 < tile <= _MOST_TILE:
-        return _LEAST_TILE
-    return -(-_LEAST_TILE // tile) * tile
-
-
-def _over_glass(rgba: Pixels) -> Pixels | None:
-    """Lay pixels over white; None where the scanner saw nothing of them."""
-    alpha = rgba[..., 3]
-    if alpha.all() and alpha.min() == 255:
-        return np.ascontiguousarray(rgba[..., :3])
-    if not alpha.any():
-        return None
-    share = alpha[..., None].astype(np.float32) / 255
-    mixed = rgba[..., :3] * share + WHITE * (1 - share)
-    return np.rint(mixed).astype(np.uint8)
-
-
-def _picture(handle: _Handle, name: str) -> Pixels:
-    rgba = handle.ask(lambda slide: slide.associated_images[name])
-    pixels = np.asarray(rgba.convert("RGBA"))
-    over_glass = _over_glass(pixels)
-    return np.full_like(pixels[..., :3], WHITE) if over_glass is None else over_glass
-
-
-def _dicom_in(folder: Path) -> Path | None:
-    for member in sorted(folder.iterdir()):
-        if member.is_file():
-            with member.open("rb") as file:
-                if file.read(132)[128:] == b"DICM":
-                    return member
-    return None
+    return read_file(path)

@@ -12,8 +12,9 @@ import numpy as np
 from napari_mhim.errors import SlideError
 from napari_mhim.slide.formats._tiff_directory import refuse_cut_short
 from napari_mhim.slide.formats._tiff_page import PositionedFile, page_level
+from napari_mhim.slide.opening import LeftToOthersError
 from napari_mhim.slide.scale import Mpp, checked, from_resolution, to_number, to_um
-from napari_mhim.slide.slide import LeftToOthersError, Slide, SlideFile
+from napari_mhim.slide.slide import SlideFile
 from napari_mhim.slide.source import Pixels
 
 if TYPE_CHECKING:
@@ -53,17 +54,19 @@ def sniff(head: bytes, path: Path) -> str | None:
     return "it is a folder" if path.is_dir() else "it does not begin like a TIFF file"
 
 
-def open_slide(path: Path) -> Slide:
+def open_slide(path: Path, scene: int = 0) -> SlideFile:
     """Open a TIFF pyramid.
 
     Parameters
     ----------
     path : Path
         The file.
+    scene : int
+        Which of an OME-TIFF's images.
 
     Returns
     -------
-    Slide
+    SlideFile
         Holds the file open.
 
     Raises
@@ -74,7 +77,7 @@ def open_slide(path: Path) -> Slide:
     file = PositionedFile(path)
     try:
         refuse_cut_short(file)
-        return Slide(path, _read(path, file))
+        return _read(path, file)
     except BaseException:
         file.close()
         raise
@@ -99,6 +102,7 @@ def _read(path: Path, file: PositionedFile) -> SlideFile:
                 vendor=_vendor(tiff),
                 properties=_properties(main),
                 associated=_associated(path, pages, levels),
+                icc=bytes(main.tags.valueof(34675, b"") or b""),
             )
     except SlideError:
         raise
