@@ -16,6 +16,10 @@ TRUTH_COLOUR = "#00a651"
 
 MARKED_COLOUR = "#00e5ff"
 """Outlines of what the reader marks."""
+HINT_COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e6d100", "#56b4e9")
+"""Outlines of hints, the class of interest first: told apart with any colour vision."""
+IGNORED_COLOUR = "#404040"
+"""Outlines of what is to be ignored."""
 PART_COLOURS = {"high": "#595959", "low": "#56b4e9", "random": "#e6d100"}
 """What a mask hides, part by part: the teacher's easiest, the least salient, by chance."""
 

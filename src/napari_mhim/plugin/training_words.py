@@ -1,9 +1,14 @@
 """The words of the Train tab."""
 
+from collections.abc import Sequence
 from html import escape
 
 from napari_mhim.mil.parent import LEAST_PATIENTS
+from napari_mhim.mil.result import SlideResult
+from napari_mhim.mil.review import Reviewed
+from napari_mhim.plugin.state.hints import HintsThere
 from napari_mhim.plugin.state.training import CUTOFF, NEW, TUNE, Split, Status
+from napari_mhim.slide.regions import Region, cells_inside
 
 INTRO = (
     "Labelled slides make the model better on slides like them. The open slide's overlays "
@@ -90,3 +95,105 @@ def new_class(name: str) -> str:
         f"“{escape(name)}” is new to this model: {LEAST_PATIENTS} patients or more are "
         "needed, and old slides must have been looked through for it."
     )
+
+
+HINTS = (
+    "A label says that a class is somewhere on the slide; a region says where. Choose what "
+    "is in it, draw it, and a run can learn from it. Draw what is there and what only looks "
+    "like it. Regions are kept in the workspace."
+)
+
+
+def hints_line(there: HintsThere, weight: float) -> str:
+    """Say how many regions on how many training slides would join a run.
+
+    Parameters
+    ----------
+    there : HintsThere
+        What the workspace has.
+    weight : float
+        Weight of their loss; 0 where they do not join.
+
+    Returns
+    -------
+    str
+        Plain text.
+    """
+    regions = "1 region" if there.regions == 1 else f"{there.regions} regions"
+    slides = (
+        "1 training slide" if there.slides == 1 else f"{there.slides} training slides"
+    )
+    if not there.regions:
+        said = ["No training slide has a region named with a class."]
+    elif weight:
+        said = [f"{regions} on {slides} will join, with weight {weight:g}."]
+    else:
+        said = [f"{regions} on {slides} could join."]
+    if there.unknown:
+        what = "1 region has" if there.unknown == 1 else f"{there.unknown} regions have"
+        said.append(f"{what} a name that is no class here.")
+    if there.elsewhere:
+        what = (
+            "1 slide that does"
+            if there.elsewhere == 1
+            else (f"{there.elsewhere} slides that do")
+        )
+        said.append(f"Regions of {what} not train are never used.")
+    return " ".join(said)
+
+
+def hints_offer(wrong: Sequence[Reviewed]) -> str:
+    """Say that wrong slides have regions a next run could learn from.
+
+    Parameters
+    ----------
+    wrong : sequence of Reviewed
+        Slides the model gets wrong that have regions named with a class.
+
+    Returns
+    -------
+    str
+        Plain text; "" where there is none.
+    """
+    if not wrong:
+        return ""
+    n = len(wrong)
+    who = f"{wrong[0].slide} is wrong and has" if n == 1 else f"{n} wrong slides have"
+    train = sum(one.role == "train" for one in wrong)
+    what = f"{who} regions named with a class. "
+    if train:
+        return (
+            f"{what}Shall a next run learn from them? Another run, then “Learn from "
+            "regions, too”."
+        )
+    return (
+        f"{what}They teach only as training slides: a slide that judges a model must not "
+        "teach it."
+    )
+
+
+def region_size(
+    one: Region, result: SlideResult | None, mpp: tuple[float, float] | None
+) -> str:
+    """Say how large a region is: in patches of the result, else by its area.
+
+    Parameters
+    ----------
+    one : Region
+        The region.
+    result : SlideResult or None
+        What a model saw of the slide.
+    mpp : tuple of float or None
+        (y, x) µm per level-0 pixel.
+
+    Returns
+    -------
+    str
+        Plain text.
+    """
+    if result is not None:
+        n = int(cells_inside(one, result.grid).sum())
+        return f"{n} patch{'' if n == 1 else 'es'}"
+    if mpp is None:
+        return f"{one.area_px:.0f} px²"
+    return f"{one.area_px * mpp[0] * mpp[1] / 1e6:.2f} mm²"

@@ -104,6 +104,15 @@ class Trainings:
         if table is not None:
             self.state.look(table, self.place, self.desk.state.bundle)
 
+    def classes(self) -> tuple[str, ...]:
+        """Give the classes of the slides asked for, else the open model's, else the list's."""
+        split, bundle = self.state.split, self.desk.state.bundle
+        if split is not None:
+            return split.classes
+        if bundle is not None:
+            return bundle.config.classes
+        return tuple(self.desk.slides.classes or ())
+
     def name_run(self) -> None:
         """Propose a name that no run has."""
         bundle = self.desk.state.bundle

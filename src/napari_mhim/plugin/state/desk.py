@@ -93,6 +93,8 @@ class DeskState:
     """What stands behind the problem, for whoever mends it."""
     aliases: Mapping[str, str] = field(default_factory=dict)
     """What to say in place of names of slides and patients; empty where names show."""
+    regions: int = 0
+    """Counts up whenever the open slide's regions are written."""
     held_back: bool = False
     """Whether the slide's result waits for the reader's label."""
     job: JobProgress = field(default_factory=JobProgress)

@@ -24,6 +24,7 @@ from napari_mhim.mil.parent import (
 from napari_mhim.mil.presets import RECOMMENDED, preset
 from napari_mhim.mil.splits import split_roles
 from napari_mhim.plugin import words
+from napari_mhim.plugin.state.hints import HintsThere, hints_there
 from napari_mhim.training import SlideWatched, locked
 from napari_mhim.workspace import Workspace
 
@@ -92,6 +93,8 @@ class TrainingState:
     """Where it stands."""
     split: Split | None = None
     """What would be trained and validated on; None where it cannot be told."""
+    hints: HintsThere = field(default_factory=HintsThere)
+    """Regions named with a class that it could learn from."""
     refused: str = ""
     """Why the slides cannot be used, "" where they can."""
     epochs: tuple[EpochDone, ...] = ()
@@ -158,7 +161,7 @@ class TrainingState:
             The model that is open.
         """
         seed = int(self.given.get("seed", 0))
-        self.split, self.refused = None, ""
+        self.split, self.refused, self.hints = None, "", HintsThere()
         try:
             if self.way != NEW and bundle is not None:
                 labels = {row.label for row in table.rows}
@@ -175,6 +178,7 @@ class TrainingState:
                 test = 0.2 if self.way == NEW else 0.0
                 found = split_roles(found, test=test, seed=seed)
             self.split = _counted(found, is_open)
+            self.hints = hints_there(found, place)
         except MhimError as err:
             self.refused = str(err)
 

@@ -18,6 +18,7 @@ from napari_mhim.errors import MhimError
 from napari_mhim.mil.bundle import Bundle, BundleConfig
 from napari_mhim.mil.review import Results, read_results
 from napari_mhim.plugin import training_words as said
+from napari_mhim.plugin.state.hints import wrong_with_hints
 from napari_mhim.plugin.trainings import Trainings
 from napari_mhim.plugin.widgets.text import button, label
 from napari_mhim.plugin.worklist import Worklist
@@ -87,7 +88,8 @@ class ResultsView(QWidget):  # type: ignore[misc]
         self.open = button(
             "Open slide", "Open the selected slide.", lambda: self.open_row()
         )
-        for widget in (self.figures, self.change, self.confusion):
+        self.offer = label()
+        for widget in (self.figures, self.change, self.confusion, self.offer):
             column.addWidget(widget)
         column.addLayout(row)
         column.addWidget(self.errors)
@@ -125,6 +127,7 @@ class ResultsView(QWidget):  # type: ignore[misc]
         self.change.setVisible(bool(change))
         for widget in (self.confusion, self.role, self.order, self.errors, self.open):
             widget.setVisible(self._results is not None)
+        self._offer_hints()
         if self._results is not None:
             self.role.blockSignals(True)
             self.role.clear()
@@ -134,6 +137,14 @@ class ResultsView(QWidget):  # type: ignore[misc]
                 self.role.addItem(said.ROLE_NAMES[role], role)
             self.role.blockSignals(False)
             self._list()
+
+    def _offer_hints(self) -> None:
+        """Ask for hints where a wrong slide has regions."""
+        slides = () if self._results is None else self._results.slides
+        wrong = wrong_with_hints(slides, self._trainings.place)
+        text = self._trainings.desk.state.without_names(said.hints_offer(wrong))
+        self.offer.setText(escape(text))
+        self.offer.setVisible(bool(text))
 
     def open_row(self, row: int | None = None) -> None:
         """Open a slide of the error review.

@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
 from napari_mhim.plugin import training_words as said
 from napari_mhim.plugin.state.training import Status
 from napari_mhim.plugin.trainings import Trainings
+from napari_mhim.plugin.widgets.hints import HintsView, HintSwitch
 from napari_mhim.plugin.widgets.learning import LearningCurves
 from napari_mhim.plugin.widgets.results import ResultsView
 from napari_mhim.plugin.widgets.section import Section
@@ -54,6 +55,8 @@ class TrainTab(QWidget):  # type: ignore[misc]
         )
         self.start.setMinimumHeight(34)
         self.why_not = label(small=True)
+        self.switch = HintSwitch(trainings, self.form.take)
+        asks.addWidget(self.switch)
         asks.addWidget(self.start)
         asks.addWidget(self.why_not)
         asks.addWidget(line())
@@ -65,6 +68,13 @@ class TrainTab(QWidget):  # type: ignore[misc]
             lambda _: ResultsView(trainings, worklist),
             trainings.desk,
         )
+        self.hints = Section(
+            "Regions as hints",
+            "Show a model where on a slide its class is, and where it is not.",
+            lambda _: HintsView(trainings),
+            trainings.desk,
+        )
+        column.addWidget(self.hints)
         column.addWidget(self.results)
         column.addStretch(1)
         self._connect()
@@ -76,6 +86,7 @@ class TrainTab(QWidget):  # type: ignore[misc]
         self.trainings.desk.state.job.events.is_busy.disconnect(self.refresh)
         self.form.release()
         self.results.release()
+        self.hints.release()
         self.trainings.release()
 
     def refresh(self) -> None:

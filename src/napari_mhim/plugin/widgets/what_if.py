@@ -1,7 +1,6 @@
 """What if this area were not there: lasso, score without it, and leaving it out for good."""
 
 from dataclasses import replace
-from pathlib import Path
 
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QVBoxLayout, QWidget
 
@@ -10,19 +9,15 @@ from napari_mhim.mil.questions import Score
 from napari_mhim.mil.result import SlideResult
 from napari_mhim.plugin import words
 from napari_mhim.plugin.desk import Desk
+from napari_mhim.plugin.drawn import Drawn
 from napari_mhim.plugin.marking import Marking, Outlines
 from napari_mhim.plugin.state.whatif import WhatIfState, cells_in
 from napari_mhim.plugin.widgets.text import button, label
 from napari_mhim.slide.regions import (
     REASONS,
     Region,
-    SlideIdentity,
-    clipped,
-    read_regions,
     region,
-    write_regions,
 )
-from napari_mhim.workspace import Workspace
 
 
 class WhatIf(QWidget):  # type: ignore[misc]
@@ -37,7 +32,7 @@ class WhatIf(QWidget):  # type: ignore[misc]
     def __init__(self, desk: Desk) -> None:
         super().__init__()
         self._desk = desk
-        self._kept: tuple[Region, ...] = ()  # hints and notes of the same file
+        self._drawn = Drawn(desk, "exclude")
         self.state = WhatIfState()
         self.marking = Marking(desk.canvas, self._marked)
         column = QVBoxLayout(self)
@@ -62,15 +57,15 @@ class WhatIf(QWidget):  # type: ignore[misc]
         state = self._desk.state
         state.events.result.disconnect(self._start)
         state.events.bundle.disconnect(self._start)
+        state.events.regions.disconnect(self._read)
 
     def exclude(self) -> None:
         """Leave the marked areas out for good, with the reason chosen."""
-        slide, reason = self._desk.canvas.slide(), self.reason.currentText()
-        if slide is None or not self.state.areas:
+        reason = self.reason.currentText()
+        if not self.state.areas:
             return
-        fresh = [clipped(area, slide.shape) for area in self.state.areas]
-        kept = [_because(area, reason) for area in fresh if area is not None]
-        if self._write((*self.state.excluded, *kept)):
+        kept = [_because(area, reason) for area in self.state.areas]
+        if self._drawn.write((*self.state.excluded, *kept)):
             self.marking.clear()
 
     def take_back(self, number: int) -> None:
@@ -82,7 +77,7 @@ class WhatIf(QWidget):  # type: ignore[misc]
             Which of ``state.excluded``.
         """
         left = [one for i, one in enumerate(self.state.excluded) if i != number]
-        self._write(tuple(left))
+        self._drawn.write(left)
 
     def _tools(self) -> QVBoxLayout:
         column, row = QVBoxLayout(), QHBoxLayout()
@@ -122,6 +117,7 @@ class WhatIf(QWidget):  # type: ignore[misc]
         state = self._desk.state
         state.events.result.connect(self._start, max_args=0)
         state.events.bundle.connect(self._start, max_args=0)
+        state.events.regions.connect(self._read, max_args=0)
         for name in ("areas", "score", "problem", "excluded", "excluding_score"):
             getattr(self.state.events, name).connect(self._tell, max_args=0)
         self.state.events.excluded.connect(self._make_list, max_args=0)
@@ -140,38 +136,10 @@ class WhatIf(QWidget):  # type: ignore[misc]
         self._tell()
 
     def _read(self) -> None:
-        slide, path = self._desk.canvas.slide(), self._path()
-        if slide is None or path is None or not path.is_file():
-            return
-        try:
-            read = read_regions(path, SlideIdentity.of(slide))
-        except MhimError as err:
-            self._desk.state.tell(err)
-            return
-        self._kept = tuple(one for one in read.regions if one.kind != "exclude")
-        self.state.excluded = tuple(
-            one for one in read.regions if one.kind == "exclude"
-        )
-        self._ask_excluded()
-
-    def _write(self, excluded: tuple[Region, ...]) -> bool:
-        slide, path = self._desk.canvas.slide(), self._path()
-        if slide is None or path is None:
-            return False
-        try:
-            write_regions(path, (*excluded, *self._kept), SlideIdentity.of(slide))
-        except MhimError as err:
-            self._desk.state.tell(err)
-            return False
-        self.state.excluded = excluded
-        self._ask_excluded()
-        return True
-
-    def _path(self) -> Path | None:
-        slide = self._desk.state.slide
-        if slide is None:
-            return None
-        return Workspace(self._desk.runs.workspace).regions_path(slide.name)
+        """Show what the workspace leaves out of the slide."""
+        if self._desk.talk.why_not() is None:
+            self.state.excluded = self._drawn.read()
+            self._ask_excluded()
 
     def _marked(self, outlines: Outlines) -> None:
         areas = []
