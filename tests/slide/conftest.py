@@ -1,18 +1,15 @@
 """Made slides, the real ones that lie there, and the check that none stays open."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import psutil
 import pytest
+from making import SLIDES, made_tissue
 from numpy.typing import NDArray
 
 from napari_mhim.slide import write_pyramid
-
-ROOT = Path(__file__).resolve().parents[3] / "shared"
-SLIDES = Path(os.environ.get("NAPARI_MHIM_TEST_DATA", ROOT)) / "data" / "slides"
 
 
 @dataclass(frozen=True)
@@ -25,22 +22,6 @@ class SyntheticSlide:
     tissue: NDArray[np.bool_]
     """Where tissue is, (y, x)."""
     mpp: tuple[float, float]
-
-
-def made_tissue(shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Draw pink tissue with purple nuclei in an ellipse that is off the middle."""
-    rng = np.random.default_rng(7)
-    y, x = np.mgrid[: shape[0], : shape[1]]
-    dy, dx = (y / shape[0] - 0.4) / 0.3, (x / shape[1] - 0.6) / 0.25
-    tissue = dy**2 + dx**2 < 1
-    rgb = np.full((*shape, 3), 243.0)
-    rgb[tissue] = (222, 150, 190)
-    waves = 18 * np.sin(y / 9) * np.cos(x / 14)
-    nuclei = (np.sin(y / 5.0) * np.sin(x / 6.3) > 0.7) & tissue
-    rgb[nuclei] = (104, 62, 140)
-    rgb[tissue] += waves[tissue, None]
-    rgb += rng.normal(0, 1.5, rgb.shape)
-    return np.clip(rgb, 0, 255).astype(np.uint8), tissue
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ from napari_mhim import _parts
 from napari_mhim.errors import SlideError
 from napari_mhim.slide.address import url_of
 from napari_mhim.slide.identity import file_fingerprint
+from napari_mhim.slide.quiet import quiet
 from napari_mhim.slide.slide import Slide, SlideFile
 from napari_mhim.slide.source import TileSource
 
@@ -51,22 +52,8 @@ def open_slide(path: str | Path, scene: int = 0, *, srgb: bool = False) -> Slide
         if one of its levels does not decode; if there is no such scene.
     """
     path = Path(path)
-    head = _head(path)
-    reasons = []
-    parts = {name: _parts.load(FORMATS, name) for name in _parts.names(FORMATS)}
-    for name, part in sorted(parts.items(), key=lambda item: item[1].RANK):
-        reason = part.sniff(head, path)
-        if reason is None:
-            try:
-                file: SlideFile = part.open_slide(path, scene)
-                return _probed(_made(path, file, scene, srgb=srgb))
-            except LeftToOthersError as err:
-                reason = str(err)
-            except SlideError as err:
-                # not asked of others: they would show what is left of a damaged file
-                raise SlideError(f"{path.name!r} cannot be opened: {err}") from err
-        reasons.append(f"{name}: {reason}")
-    raise SlideError(f"{path.name!r} cannot be opened ({'; '.join(reasons)})")
+    with quiet():
+        return _opened(path, scene, srgb=srgb)
 
 
 def fingerprint(path: Path) -> str:
@@ -111,6 +98,25 @@ def refuse_scene(scene: int, scenes: tuple[str, ...]) -> None:
     if not 0 <= scene < len(scenes):
         named = ", ".join(f"{n} {name!r}" for n, name in enumerate(scenes))
         raise SlideError(f"it has no scene {scene}; there are: {named}")
+
+
+def _opened(path: Path, scene: int, *, srgb: bool) -> Slide:
+    head = _head(path)
+    reasons = []
+    parts = {name: _parts.load(FORMATS, name) for name in _parts.names(FORMATS)}
+    for name, part in sorted(parts.items(), key=lambda item: item[1].RANK):
+        reason = part.sniff(head, path)
+        if reason is None:
+            try:
+                file: SlideFile = part.open_slide(path, scene)
+                return _probed(_made(path, file, scene, srgb=srgb))
+            except LeftToOthersError as err:
+                reason = str(err)
+            except SlideError as err:
+                # not asked of others: they would show what is left of a damaged file
+                raise SlideError(f"{path.name!r} cannot be opened: {err}") from err
+        reasons.append(f"{name}: {reason}")
+    raise SlideError(f"{path.name!r} cannot be opened ({'; '.join(reasons)})")
 
 
 def _head(path: Path) -> bytes:

@@ -16,6 +16,7 @@ from napari_mhim.errors import SlideError
 from napari_mhim.slide.cache import TileCache, shared_cache
 from napari_mhim.slide.identity import file_fingerprint, folder_fingerprint, slide_name
 from napari_mhim.slide.levels import dask_level, pyramid
+from napari_mhim.slide.quiet import quiet
 from napari_mhim.slide.source import NativeLevel, Pixels, TileSource
 
 __all__ = ["Slide", "SlideFile", "TileSource"]
@@ -190,7 +191,8 @@ class Slide:
             raise SlideError(
                 f"{self.path.name!r} holds no picture {name!r}; there are: {there}"
             )
-        return self._file.associated[name]()
+        with quiet():
+            return self._file.associated[name]()
 
     def read_region(
         self, y: int, x: int, height: int, width: int, level: int = 0

@@ -37,11 +37,17 @@ def read_file(path: Path) -> SlideFile:
     SlideError
         If OpenSlide refuses it, or its end is missing.
     """
+    import openslide
+
     handle = _Handle(path)
     try:
         file = _read(handle)
         _refuse_cut_short(file)
         return file
+    except (openslide.OpenSlideError, KeyError) as err:
+        # a spoilt handle answers questions after its properties with a KeyError
+        handle.close()
+        raise SlideError(said(err, path)) from err
     except BaseException:
         handle.close()
         raise
@@ -81,6 +87,12 @@ class _Handle:
             # the first error stays with a handle for good: every later read fails too
             self._replace(slide)
             raise DamagedTileError(said(err, self.path)) from err
+        except KeyError as err:
+            # what openslide-python says of a picture whose size cannot be read
+            self._replace(slide)
+            raise DamagedTileError(
+                f"OpenSlide lists a picture in {self.path.name!r} and finds none"
+            ) from err
 
     def close(self) -> None:
         """Close the file."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from napari_mhim.errors import SlideError
 from napari_mhim.slide.address import url_of
+from napari_mhim.slide.quiet import quiet
 from napari_mhim.slide.source import DamagedTileError, NativeLevel, Pixels
 
 if TYPE_CHECKING:
@@ -158,7 +159,8 @@ def _refuse(array: "Array", axes: Sequence[str]) -> None:
 
 def _read(array: "Array", index: tuple[int | slice, ...]) -> Any:
     try:
-        return np.asarray(array[index])
+        with quiet():
+            return np.asarray(array[index])
     except OSError as err:
         raise SlideError(f"a chunk of it cannot be read: {err}") from err
     except DAMAGE as err:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from napari_mhim.errors import SlideError
 from napari_mhim.slide.address import url_of
+from napari_mhim.slide.formats._dicom_frames import refuse_stray_frames
 from napari_mhim.slide.formats._openslide import read_file
 from napari_mhim.slide.opening import refuse_scene
 from napari_mhim.slide.slide import SlideFile
@@ -63,23 +64,34 @@ def open_slide(path: Path, scene: int = 0) -> SlideFile:
         If OpenSlide refuses it, or there is no such series.
     """
     if path.is_file():
-        return read_file(path)
+        return _first_that_opens([path], _siblings(path))
     series = _series(path)
     names = tuple(f"series {number + 1}" for number in range(len(series)))
     refuse_scene(scene, names)
-    file = _first_that_opens(list(series.values())[scene])
+    members = list(series.values())[scene]
+    file = _first_that_opens(members, members)
     return file if len(names) == 1 else replace(file, scenes=names)
 
 
-def _first_that_opens(members: list[Path]) -> SlideFile:
+def _first_that_opens(tried: list[Path], series: list[Path]) -> SlideFile:
     """Open a series by one of its instances: some hold no picture of the slide."""
-    for number, member in enumerate(members):
+    for member in series:
+        refuse_stray_frames(member)
+    *others, last = tried
+    for member in others:
         try:
             return read_file(member)
         except SlideError:
-            if number == len(members) - 1:
-                raise
-    raise SlideError("the folder holds no DICOM file")
+            continue
+    return read_file(last)
+
+
+def _siblings(path: Path) -> list[Path]:
+    """Give the files of an instance's series, which OpenSlide opens with it."""
+    return next(
+        (members for members in _series(path.parent).values() if path in members),
+        [path],
+    )
 
 
 def _series(folder: Path) -> dict[bytes, list[Path]]:
