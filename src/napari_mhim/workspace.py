@@ -8,6 +8,7 @@ read-only::
     results/<bundle>/<slide>.h5
     regions/<slide>.geojson
     labels.jsonl                                what readers said, line by line, never rewritten
+    viewed/<slide>/<reader>.npz                 what a reader saw of it at 10× or more
     slides.json                                 where each slide lies, by fingerprint
     locked_test.txt                             slides that never train, a name a line
     runs/<id>/                                  settings, splits, events, checkpoints, bundle
@@ -66,6 +67,10 @@ class Workspace:
     def labels_path(self) -> Path:
         """Give the path of what readers said of the slides."""
         return self.root / "labels.jsonl"
+
+    def viewed_path(self, slide: str, reader: str) -> Path:
+        """Give the path of what one reader has seen closely of one slide."""
+        return self.root / "viewed" / safe(slide) / f"{safe(reader)}.npz"
 
     @property
     def index_path(self) -> Path:

@@ -106,6 +106,7 @@ def let_go() -> None:
 
 
 def outlines(viewer) -> list:
+    settle(3)  # it is added, and shown, in turns of its own
     return [layer for layer in viewer.layers if layer.name == "Patch in view"]
 
 
@@ -308,6 +309,7 @@ class TestLettingGo:
     ) -> None:
         section = dock.review.sections["Patches"]
         click(patches, 0)
+        assert len(outlines(viewer)) == 1
         assert len(viewer.layers) == 6
         section.head.setChecked(False)
         assert outlines(viewer) == []

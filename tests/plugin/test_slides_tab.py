@@ -16,7 +16,8 @@ from napari_mhim.mil.cohort import CohortRow
 from napari_mhim.mil.result import SlideResult
 from napari_mhim.plugin import sample_data, show
 from napari_mhim.plugin.overlays import ATTENTION, EVIDENCE, HARD, SLIDE
-from napari_mhim.plugin.state.labels import LabelLog
+from napari_mhim.plugin.slides_words import COLUMNS
+from napari_mhim.plugin.state.labels import LABEL, LabelLog, Said
 from napari_mhim.workspace import Workspace
 
 pytestmark = [
@@ -80,6 +81,10 @@ def texts(dock) -> list[list[str]]:
     ]
 
 
+def told(line: list[str], column: str) -> str:
+    return line[COLUMNS.index(column)]
+
+
 def parts(dock) -> set[str]:
     return set(dock.canvas.layers())
 
@@ -98,8 +103,11 @@ class TestList:
         assert set(lines) == set(NAMES)
         result = SlideResult.load(place.result_path("demo", "both"))
         score = f"{result.score:.2f}"
-        assert lines["both"][2:] == ["tumour", result.role, score, "result"]
-        assert lines["negative"][4:] == ["", "features"]
+        found = [told(lines["both"], name) for name in ("label", "role", "score")]
+        assert found == ["tumour", result.role, score]
+        assert told(lines["both"], "state") == "result"
+        assert told(lines["negative"], "score") == ""
+        assert told(lines["negative"], "state") == "features"
         assert dock.state.bundle.name == "demo"
         assert dock.runs.workspace == place.root
         assert "3 slides, 2 patients · 2 results" in dock.slides.counts.text()
@@ -345,9 +353,40 @@ class TestReading:
             ("reviewed", "yes"),
             ("note", "see again"),
         ]
-        assert texts(dock)[2][5] == "features ✓"
+        assert told(texts(dock)[2], "state") == "features ✓"
         dock.slides.card.buttons[""].click()
         assert slides.own_label(row(dock, "negative")) == ""
+
+    def test_what_readers_differ_on_is_settled_in_the_card(self, dock) -> None:
+        from qtpy.QtCore import Qt
+
+        slides, card = dock.desk.slides, dock.slides.card.adjudicate
+        dock.turn_to("Slides")
+        for reader, label in (("first", "tumour"), ("second", "normal")):
+            slides.log.add(Said("negative", reader, LABEL, label))
+        slides.reader = "chair"
+        dock.worklist.open_row(row(dock, "both"), stays=True)
+        settle()
+        assert not card.isVisible()
+        dock.worklist.open_row(row(dock, "negative"), stays=True)
+        settle()
+        assert "first tumour, second normal" in card.told.text()
+        press(dock.slides.table, Qt.Key.Key_J, Qt.KeyboardModifier.AltModifier)
+        assert card.choice.view().isVisible()
+        card.choice.hidePopup()
+        card.choice.setFocus()
+        press(card.choice, Qt.Key.Key_Down)  # the first class
+        assert slides.adjudicated(row(dock, "negative")) == "normal"
+        line = next(one for one in texts(dock) if one[0].startswith("negative"))
+        assert told(line, "label") == "normal ⚖"
+
+    def test_looking_closely_fills_what_was_seen(self, dock, qtbot) -> None:
+        slides, at = dock.desk.slides, row(dock, "negative")
+        dock.worklist.open_row(at)
+        assert not slides.seen(at) > 0
+        dock.canvas.viewer.scene.camera.zoom = 2.0  # 20x
+        qtbot.waitUntil(lambda: slides.seen(at) > 0, timeout=20_000)
+        assert "of the tissue seen at 10× or more" in dock.slides.card.seen.text()
 
     def test_score_and_overlays_come_with_the_label(self, dock) -> None:
         slides = dock.desk.slides
@@ -356,13 +395,13 @@ class TestReading:
         assert parts(dock) == {SLIDE}
         assert dock.state.result is None
         assert "Read first" in dock.review.nothing.text()
-        assert texts(dock)[0][4] == "•••"
+        assert told(texts(dock)[0], "score") == "•••"
         zoom = dock.canvas.viewer.scene.camera.zoom = 2.0
         dock.slides.labelling.label_number(2)
         assert dock.state.result.slide == "both"
         assert EVIDENCE in parts(dock)
         assert dock.canvas.viewer.scene.camera.zoom == zoom
-        assert texts(dock)[0][4] not in ("•••", "")
+        assert told(texts(dock)[0], "score") not in ("•••", "")
 
     def test_turning_it_on_takes_the_overlays_away(self, dock) -> None:
         dock.worklist.open_row(row(dock, "both"))
@@ -383,7 +422,7 @@ class TestReading:
         card.reader.setText("second")
         card.reader.editingFinished.emit()
         assert parts(dock) == {SLIDE}
-        assert texts(dock)[0][2] == ""
+        assert told(texts(dock)[0], "label") == ""
         assert "normal" not in dock.slides.card.heading.text()
         assert not any(one.isChecked() for one in dock.slides.card.buttons.values())
         dock.slides.labelling.label_number(2)

@@ -22,12 +22,12 @@ from napari_mhim.plugin.state.agreements import agreements
 from napari_mhim.plugin.state.desk import DeskState
 from napari_mhim.plugin.state.labels import LABEL, LabelLog, Said
 from napari_mhim.plugin.state.memory import Left, Memory
-from napari_mhim.plugin.state.worklist import (
+from napari_mhim.plugin.state.worklist import WorklistState
+from napari_mhim.plugin.state.worklist_shown import (
     DISAGREE,
     FILTERS,
     NOT_LOOKED_AT,
     UNREAD,
-    WorklistState,
 )
 from napari_mhim.slide import fingerprint
 

@@ -60,7 +60,7 @@ class Canvas:
     ) -> None:
         self.viewer = viewer
         self.state = state
-        self._later = later
+        self.later = later
         self._is_adding = False
         self._held: list[Layer] = []
         self._live_layers: list[Layer] = []  # there for a model in training alone
@@ -331,7 +331,7 @@ class Canvas:
         if live is None:
             gone, self._live_layers = self._live_layers, []
             # a slide may be on its way out: its layers go with it
-            self._later(partial(self._drop, gone))
+            self.later(partial(self._drop, gone))
         elif EVIDENCE not in self.layers():
             self._is_adding = True
             try:
@@ -379,7 +379,7 @@ class Canvas:
         if not self._is_adding and what(event.value).get("part") in PARTS:
             self.adopt()
             # napari is about to make the new layer the active one
-            self._later(self.make_slide_active)
+            self.later(self.make_slide_active)
 
     def _on_removed(self, event: Any) -> None:
         if self._is_adding or not what(event.value).get("part"):

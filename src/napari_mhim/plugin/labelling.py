@@ -53,6 +53,12 @@ class Labelling:
         else:
             self.noted.emit(slides_words.no_such_class(number, names))
 
+    def adjudicate(self, label: str) -> None:
+        """Settle the label of the slide on screen where readers differ; "" takes it back."""
+        slides, row = self._list, self._list.current
+        if row < 0 or label != slides.adjudicated(row):
+            self._worklist.keep(lambda: slides.say_adjudicated(row, label))
+
     def review(self, is_reviewed: bool) -> None:
         """Mark the slide on screen as reviewed, or not."""
         row = self._list.current

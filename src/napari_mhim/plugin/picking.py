@@ -4,6 +4,7 @@ No Qt: works on a ``ViewerModel`` without a window.
 """
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -170,12 +171,9 @@ class Picking:
         mpp = self._canvas.state.mpp
         data, kwargs, _ = in_view_layer(figures.result, row, mpp)
         if self._layer is None:
-            self._layer = Points(data, **kwargs)
-            viewer = self._canvas.viewer
-            active = viewer.layers.selection.active
-            viewer.add_layer(self._layer)
-            # napari makes it the active one: a click would move it
-            viewer.layers.selection.active = active
+            self._layer = Points(data, visible=False, **kwargs)
+            # napari takes a tenth of a second to add it, and again to draw it first
+            self._canvas.later(partial(self._add, self._layer))
         else:
             self._layer.data = data
             if self._drawn != (figures.result.grid, mpp):
@@ -250,6 +248,16 @@ class Picking:
     def _is_drawing(self) -> bool:
         active = self._canvas.viewer.layers.selection.active
         return str(getattr(active, "mode", "pan_zoom")) != "pan_zoom"
+
+    def _add(self, layer: Points) -> None:
+        viewer = self._canvas.viewer
+        if layer is not self._layer or layer in viewer.layers:
+            return
+        active = viewer.layers.selection.active
+        viewer.add_layer(layer)
+        # napari makes it the active one: a click would move it
+        viewer.layers.selection.active = active
+        self._canvas.later(partial(setattr, layer, "visible", True))
 
     def _take_away(self) -> None:
         layer, self._layer = self._layer, None

@@ -7,12 +7,13 @@ from pathlib import Path
 from napari_mhim.mil.agreement import Agreement
 from napari_mhim.plugin.state.memory import Left
 from napari_mhim.plugin.state.progress import number
-from napari_mhim.plugin.state.worklist import (
+from napari_mhim.plugin.state.worklist import WorklistState
+from napari_mhim.plugin.state.worklist_shown import (
     ALL,
     DISAGREE,
     NOT_LOOKED_AT,
+    TO_SETTLE,
     UNREAD,
-    WorklistState,
 )
 from napari_mhim.plugin.worklist_files import Moved
 
@@ -40,20 +41,39 @@ AGREEMENT = (
     "Cohen's kappa: 1 is full agreement, 0 what chance would give. Uncertain and not "
     "assessable are left out."
 )
+ADJUDICATE = (
+    "Settles what readers differ on: training, evaluation and disagreement lists take this "
+    "label before a reader's. Kept with your name and the time; the history stays. Key: Alt+J."
+)
+SAVE = (
+    "Write the list as CSV, to train or evaluate on: the adjudicated label, else yours, "
+    "else the table's."
+)
 FILTER_NAMES = {
     ALL: "All slides",
     UNREAD: "Unread: without your label",
     DISAGREE: "Disagree: label, model or readers",
-    NOT_LOOKED_AT: "Not looked at",
+    TO_SETTLE: "To adjudicate: readers differ",
+    NOT_LOOKED_AT: "Not looked at: unopened, or never at 10×",
 }
-COLUMNS = ("slide", "patient", "label", "role", "score", "state")
-HEADINGS = ("Slide", "Patient", "Label", "Role", "Score", "State")
+COLUMNS = (
+    *("slide", "patient", "label", "readers", "adjudicated"),
+    *("role", "score", "seen", "state"),
+)
+HEADINGS = (
+    *("Slide", "Patient", "Label", "Other readers", "Adjudicated"),
+    *("Role", "Score", "Seen", "State"),
+)
 HEADING_TIPS = (
     "File name, or a number where names are hidden.",
     "Patient. A patient's score is the largest of the slides'.",
-    "Your label (✎), else the table's. ≠: the model or another reader says otherwise.",
+    "The adjudicated label (⚖), else yours (✎), else the table's: the one training takes. "
+    "≠: the model or another reader says otherwise.",
+    "Labels of the other readers.",
+    "Settles what readers differ on, and goes before their labels.",
     "What the slide was for in this model: a training slide's score is flattering.",
     "Model score (0–1). Not the probability that this patient has disease.",
+    "Share of the tissue you have had in view at 10× or more.",
     "Features or result of the chosen model; ✓ reviewed.",
 )
 ROLES = {
@@ -67,6 +87,7 @@ KEYS = (
     ("Alt+Backspace", "clear label"),
     ("Alt+PgDn / PgUp", "next / previous slide"),
     ("Alt+R", "reviewed"),
+    ("Alt+J", "adjudicate"),
 )
 """What the dock binds for the list."""
 
@@ -93,9 +114,14 @@ def cell(state: WorklistState, row: int, column: str) -> str:
     if column == "patient":
         return state.patient(row)
     if column == "label":
-        own = state.own_label(row)
-        text = f"{own} ✎" if own else state.table_label(row)
-        return f"{text} ≠" if state.disagrees(row) else text
+        return _label_cell(state, row)
+    if column == "readers":
+        others = state.other_labels(row).items()
+        return ", ".join(f"{reader or '?'}: {label}" for reader, label in others)
+    if column == "adjudicated":
+        return state.adjudicated(row)
+    if column == "seen":
+        return _percent(state.seen(row))
     if column == "role":
         role = state.role(row)
         return ROLES.get(role, role)
@@ -106,6 +132,18 @@ def cell(state: WorklistState, row: int, column: str) -> str:
     return f"{state.state(row)}{tick}".strip()
 
 
+def _label_cell(state: WorklistState, row: int) -> str:
+    own, settled = state.own_label(row), state.adjudicated(row)
+    text = f"{own} ✎" if own else state.table_label(row)
+    text = f"{settled} ⚖" if settled else text
+    return f"{text} ≠" if state.disagrees(row) else text
+
+
+def _percent(share: float) -> str:
+    """Give a share as per cent; "" where it is unknown, and 100 only for all of it."""
+    return "" if share != share else f"{int(100 * share)} %"
+
+
 def two_lines(state: WorklistState, row: int) -> str:
     """Give name, and role and patient below it, for a table that is narrow."""
     below = [cell(state, row, "role")]
@@ -113,6 +151,8 @@ def two_lines(state: WorklistState, row: int) -> str:
     is_other = state.rows[row].patient != state.rows[row].slide
     if is_other and not (state.by_case or state.hides_names):
         below.append(state.patient(row))
+    if state.seen(row) > 0:
+        below.append(f"seen {_percent(state.seen(row))}")
     return f"{state.name(row)}\n{' · '.join(part for part in below if part)}".strip()
 
 
@@ -208,6 +248,33 @@ def yours(state: WorklistState) -> str:
     if row in state.summaries:
         line += f"<br>{model_told(state, row)}"
     return line
+
+
+def seen(state: WorklistState) -> str:
+    """Say how much of the slide on screen was looked at closely, "" where unknown."""
+    share = float("nan") if state.current < 0 else state.seen(state.current)
+    if share != share:
+        return ""
+    return f"{_percent(share)} of the tissue seen at 10× or more"
+
+
+def to_settle(state: WorklistState) -> str:
+    """Say what readers differ on for the slide on screen, or who settled it, as rich text."""
+    row = state.current
+    if row < 0 or state.is_withheld(row):
+        return ""
+    said = state.adjudication(row)
+    if said is not None:
+        return f"<b>Adjudicated</b> by {escape(said.reader)}, {said.time[:10]}"
+    if not state.readers_differ(row):
+        return ""
+    own = state.own_label(row)
+    labels = {**({"you": own} if own else {}), **state.other_labels(row)}
+    told = ", ".join(
+        f"{escape(reader or 'reader without a name')} {escape(label)}"
+        for reader, label in labels.items()
+    )
+    return f"<b>Readers differ</b>: {told}"
 
 
 def resume(left: Left) -> str:
@@ -310,6 +377,8 @@ def _labels_told(state: WorklistState, row: int) -> str:
         parts.append(f"You: {escape(own)} ({when} seeing a score)")
     if table := state.table_label(row):
         parts.append(f"Table: {escape(table)}")
+    if (said := state.adjudication(row)) is not None:
+        parts.append(f"Adjudicated: {escape(said.value)} by {escape(said.reader)}")
     parts += [
         f"{escape(reader or 'reader without a name')}: {escape(label)}"
         for reader, label in state.other_labels(row).items()

@@ -249,7 +249,7 @@ class Worklist:
 
     # --- what the reader says
 
-    def keep(self, write: Callable[[], None]) -> bool:
+    def keep(self, write: Callable[[], object]) -> bool:
         """Write something down; what is wrong with that is told, and gives False."""
         try:
             write()

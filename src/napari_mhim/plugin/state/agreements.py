@@ -10,7 +10,7 @@ NAMELESS = "reader without a name"
 
 
 def agreements(state: WorklistState) -> list[tuple[str, str, Agreement, bool]]:
-    """Compare readers pair by pair, and each with the model.
+    """Compare readers pair by pair, and each, and what was adjudicated, with the model.
 
     Labels given before the score was seen count where there are any, since a label given
     in its view is no independent one. With *Read first*, only slides that the reader at
@@ -39,6 +39,10 @@ def agreements(state: WorklistState) -> list[tuple[str, str, Agreement, bool]]:
     for reader in readers:
         one = agreement(said[reader][0], calls, state.classes)
         found.append((reader or NAMELESS, "model", one, said[reader][1]))
+    settled = [state.adjudication(row) for row in rows]
+    one = agreement([s.value if s else "" for s in settled], calls, state.classes)
+    is_blind = not any(s.revealed for s in settled if s)
+    found.append(("adjudicated", "model", one, is_blind))
     return [entry for entry in found if entry[2].kappa.n + entry[2].left_out]
 
 

@@ -16,6 +16,8 @@ from napari_mhim.mil.cohort import NOT_TRAINED
 from napari_mhim.workspace import why_unwritable
 
 LABEL, REVIEWED, NOTE, OPENED = "label", "reviewed", "note", "opened"
+ADJUDICATED = "adjudicated"
+VIEWED = "viewed"
 """What a line can be."""
 UNCERTAIN, NOT_ASSESSABLE = NOT_TRAINED
 """Labels that no model is trained on."""
@@ -30,9 +32,9 @@ class Said:
     reader: str
     """Who, "" for a reader without a name."""
     kind: str
-    """``LABEL``, ``REVIEWED``, ``NOTE`` or ``OPENED``."""
+    """``LABEL``, ``ADJUDICATED``, ``REVIEWED``, ``NOTE``, ``OPENED`` or ``VIEWED``."""
     value: str = ""
-    """Class, "yes" or the note's text; "" takes back what was said before."""
+    """Class, "yes", the note's text or the share of tissue seen; "" takes back what was said."""
     revealed: bool = False
     """Whether this reader had seen a model's score of the slide by then."""
     model: str = ""
@@ -142,6 +144,21 @@ class LabelLog:
         """Give a reader's label of a slide, "" without one."""
         last = self.last(slide, reader, LABEL)
         return "" if last is None else last.value
+
+    def adjudication(self, slide: str) -> Said | None:
+        """Give the line that settles a slide's label, whoever said it; None without one."""
+        for one in reversed(self._said.get(slide, ())):
+            if one.kind == ADJUDICATED:
+                return one if one.value else None
+        return None
+
+    def viewed(self, slide: str, reader: str) -> float:
+        """Give the share of tissue a reader has seen close by, NaN where nobody measured."""
+        last = self.last(slide, reader, VIEWED)
+        try:
+            return float("nan") if last is None else float(last.value)
+        except ValueError:
+            return float("nan")
 
     def blind_label(self, slide: str, reader: str) -> str:
         """Give a reader's last label from before the score was seen, "" without one."""

@@ -2,17 +2,20 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from psygnal import SignalGroupDescriptor
 
+from napari_mhim.errors import WorkspaceError
 from napari_mhim.mil.cohort import CohortRow
 from napari_mhim.mil.result_summary import ResultSummary
+from napari_mhim.plugin.state import adjudication
 from napari_mhim.plugin.state import worklist_order as order
+from napari_mhim.plugin.state import worklist_shown as shown
 from napari_mhim.plugin.state.labels import (
+    ADJUDICATED,
     LABEL,
     NOT_ASSESSABLE,
     NOTE,
@@ -22,13 +25,7 @@ from napari_mhim.plugin.state.labels import (
     LabelLog,
     Said,
 )
-
-ALL, UNREAD, DISAGREE, NOT_LOOKED_AT = "all", "unread", "disagree", "not looked at"
-FILTERS = (ALL, UNREAD, DISAGREE, NOT_LOOKED_AT)
-"""What can be shown. None of them leaves a slide out because its score is low."""
-SORTS = ("slide", "patient", "label", "role", "score", "state")
-"""What slides can be sorted by; "" is the order of the table or folder."""
-_SORT_STATES = ("failed", "no file", "", "features", "result", "waiting", "running")
+from napari_mhim.plugin.state.worklist_shown import ALL
 
 
 @dataclass
@@ -59,6 +56,8 @@ class WorklistState:
     """Row of the slide on screen, -1 where it is none of the list."""
     version: int = 0
     """Goes up whenever other lines are shown, or in another order."""
+    live_seen: float = float("nan")
+    """Share of the slide on screen seen at 10× or more, NaN while that is not known."""
     touches: int = 0
     """Goes up whenever something else is known of the rows in ``touched``."""
 
@@ -103,8 +102,8 @@ class WorklistState:
         self.summaries: dict[int, ResultSummary] = {}
         names = [row.patient for row in self.rows]
         self.patients, self.case = order.numbered(names)
-        self._numbers = _drawn([row.slide for row in self.rows])
-        self._patient_numbers = _drawn(self.patients)
+        self._numbers = order.drawn([row.slide for row in self.rows])
+        self._patient_numbers = order.drawn(self.patients)
         self.current = -1
         self.text, self.shows, self.sort = "", ALL, ""
         self.by_case = 2 * len(self.patients) <= n
@@ -146,14 +145,43 @@ class WorklistState:
         return "" if self.is_withheld(row) else self.rows[row].label
 
     def label(self, row: int) -> str:
-        """Give the label to show: the reader's own, else the table's."""
-        return self.own_label(row) or self.table_label(row)
+        """Give the label in force: the adjudicated, else the own, else the table's.
+
+        What training takes, and what a saved table holds.
+        """
+        return self.adjudicated(row) or self.own_label(row) or self.table_label(row)
+
+    def adjudicated(self, row: int) -> str:
+        """Give the label that settles what readers differ on, "" without one or withheld."""
+        last = self.adjudication(row)
+        return "" if last is None else last.value
+
+    def adjudication(self, row: int) -> Said | None:
+        """Give the line that settled it, None without one or where it is withheld."""
+        if self.is_withheld(row):
+            return None
+        return self.log.adjudication(self.rows[row].slide)
+
+    def readers_differ(self, row: int) -> bool:
+        """Tell whether two readers' labels differ, as far as the reader may see them."""
+        return len({self.own_label(row), *self.other_labels(row).values()} - {""}) > 1
 
     def other_labels(self, row: int) -> dict[str, str]:
         """Give other readers' labels; none until the reader has labelled the slide."""
         if self.reads_first and not self.own_label(row):
             return {}
         return self.log.others(self.rows[row].slide, self.reader)
+
+    def seen(self, row: int) -> float:
+        """Give the share of tissue the reader has seen at 10× or more, NaN if unknown."""
+        kept = self.log.viewed(self.rows[row].slide, self.reader)
+        is_live = row == self.current and self.live_seen == self.live_seen
+        return self.live_seen if is_live else kept
+
+    def was_looked_at(self, row: int) -> bool:
+        """Tell whether the reader has opened a slide, and come close where that is known."""
+        is_open = self.log.has_opened(self.rows[row].slide, self.reader)
+        return is_open and self.seen(row) != 0
 
     def score(self, row: int) -> float:
         """Give the model's score, NaN without one or where it is withheld."""
@@ -186,15 +214,17 @@ class WorklistState:
         return "features" if self.has_features[row] else ""
 
     def disagrees(self, row: int) -> bool:
-        """Tell whether the label shown differs from the model's class or another reader's.
+        """Tell whether the label in force differs from the model's class or another reader's.
 
         A label that is no class (uncertain, not assessable) differs from nothing, and what
-        is withheld from the reader is not told by this either.
+        is withheld from the reader is not told by this either. Where readers' labels were
+        settled, only the model is left to differ.
         """
         label, call = self.label(row), self.call(row)
         if label not in self.classes:
             return False
-        others = self.other_labels(row) if self.own_label(row) else {}
+        is_open = self.own_label(row) and not self.adjudicated(row)
+        others = self.other_labels(row) if is_open else {}
         said = {call, *others.values()} & set(self.classes)
         return bool(said - {label})
 
@@ -221,7 +251,7 @@ class WorklistState:
         return {**patients, **{r.slide: self.name(i) for i, r in enumerate(self.rows)}}
 
     def labelled(self) -> tuple[CohortRow, ...]:
-        """Give the slides with the labels the reader may see: the own ones go first."""
+        """Give the slides with the labels in force, as far as the reader may see them."""
         return tuple(
             replace(one, label=self.label(row)) for row, one in enumerate(self.rows)
         )
@@ -238,8 +268,8 @@ class WorklistState:
         """
         for name, value in changes.items():
             setattr(self, name, value)
-        rows = np.flatnonzero([self._is_shown(row) for row in range(len(self))])
-        keys, is_empty = self._keys(rows)
+        rows = shown.rows(self)
+        keys, is_empty = shown.keys(self, rows)
         self.lines: NDArray[np.int64] = order.lines(
             rows,
             keys,
@@ -256,40 +286,6 @@ class WorklistState:
         at = np.flatnonzero(rows == self.current)
         place = int(at[0]) + by if len(at) else (0 if by > 0 else len(rows) - 1)
         return int(rows[place]) if 0 <= place < len(rows) else -1
-
-    def _is_shown(self, row: int) -> bool:
-        if self.shows == UNREAD and self.own_label(row):
-            return False
-        if self.shows == DISAGREE and not self.disagrees(row):
-            return False
-        if self.shows == NOT_LOOKED_AT and self.log.has_opened(
-            self.rows[row].slide, self.reader
-        ):
-            return False
-        if not self.text:
-            return True
-        words = (self.name(row), self.patient(row), self.label(row), self.role(row))
-        return all(
-            part in " ".join(words).lower() for part in self.text.lower().split()
-        )
-
-    def _keys(self, rows: NDArray[np.int64]) -> tuple[NDArray, NDArray[np.bool_]]:
-        if self.sort == "score":
-            scores = np.array([self.score(row) for row in rows.tolist()], np.float64)
-            return scores, np.isnan(scores)
-        if self.sort == "state":
-            places = [_SORT_STATES.index(self.state(row)) for row in rows.tolist()]
-            return np.array(places, np.int64), np.zeros(len(rows), bool)
-        if not self.sort:
-            return np.arange(len(rows)), np.zeros(len(rows), bool)
-        give = {
-            "slide": self.name,
-            "patient": self.patient,
-            "label": self.label,
-            "role": self.role,
-        }[self.sort]
-        texts = np.array([give(row).lower() for row in rows.tolist()], dtype=str)
-        return texts, texts == ""
 
     # --- what becomes known
 
@@ -344,6 +340,25 @@ class WorklistState:
         """
         self._say(row, LABEL, label)
 
+    def say_adjudicated(self, row: int, label: str) -> None:
+        """Keep the label that settles what readers differ on; "" takes it back.
+
+        Parameters
+        ----------
+        row : int
+            The slide.
+        label : str
+            One of ``choices()``, or "".
+
+        Raises
+        ------
+        WorkspaceError
+            If there is nothing to settle, or it cannot be written.
+        """
+        if (reason := adjudication.why_not(self, row)) is not None:
+            raise WorkspaceError(reason)
+        self._say(row, ADJUDICATED, label)
+
     def say_reviewed(self, row: int, is_reviewed: bool) -> None:
         """Keep whether the reader is through with a slide; WorkspaceError as above."""
         self._say(row, REVIEWED, "yes" if is_reviewed else "")
@@ -374,11 +389,3 @@ class WorklistState:
             revealed = in_view or self.log.has_seen(slide, self.reader)
         self.log.add(Said(slide, self.reader, kind, value, revealed, self.model_id))
         self.touch([row])
-
-
-def _drawn(names: Iterable[str]) -> list[int]:
-    """Number names from 1 in an order that says nothing: not the table's, not the alphabet's."""
-    listed = list(names)
-    ranked = sorted(listed, key=lambda name: sha256(name.encode()).digest())
-    numbers = {name: number for number, name in enumerate(ranked, start=1)}
-    return [numbers[name] for name in listed]

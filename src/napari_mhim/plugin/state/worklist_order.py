@@ -1,6 +1,7 @@
 """In which order lines of a list stand: slides by a key, below their patients or not."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from hashlib import sha256
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,25 @@ def numbered(names: Sequence[str]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
     places: dict[str, int] = {}
     numbers = [places.setdefault(name, len(places)) for name in names]
     return tuple(places), np.array(numbers, np.int64)
+
+
+def drawn(names: Iterable[str]) -> list[int]:
+    """Number names from 1 in an order that says nothing: not the table's, not the alphabet's.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Different names.
+
+    Returns
+    -------
+    list of int
+        One for each, the same for the same names.
+    """
+    listed = list(names)
+    ranked = sorted(listed, key=lambda name: sha256(name.encode()).digest())
+    numbers = {name: number for number, name in enumerate(ranked, start=1)}
+    return [numbers[name] for name in listed]
 
 
 def lines(

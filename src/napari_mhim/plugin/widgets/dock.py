@@ -173,7 +173,13 @@ class MhimDock(QWidget):  # type: ignore[misc]
         bound = keys.bind(
             viewer, self.canvas, self.review.next.click, self.review.previous.click
         )
-        bound += keys.bind_list(viewer, self, self.worklist, self.slides.labelling)
+        bound += keys.bind_list(
+            viewer,
+            self,
+            self.worklist,
+            self.slides.labelling,
+            self.slides.card.adjudicate.ask,
+        )
         self._alt_h = keys.HelpKeepsOff(self)
         # the slot must not belong to the dock: it runs when the dock is half gone
         self.destroyed.connect(

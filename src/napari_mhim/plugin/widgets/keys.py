@@ -93,7 +93,11 @@ def bind(viewer: Any, canvas: Canvas, next_ring: Any, previous_ring: Any) -> lis
 
 
 def bind_list(
-    viewer: Any, dock: QWidget, worklist: Worklist, labelling: Labelling
+    viewer: Any,
+    dock: QWidget,
+    worklist: Worklist,
+    labelling: Labelling,
+    adjudicate: Callable[[], object],
 ) -> list[str]:
     """Bind the keys of the list: in the viewer, and where the dock has the focus.
 
@@ -105,6 +109,8 @@ def bind_list(
         The dock; its shortcuts go with it.
     worklist, labelling : Worklist, Labelling
         What the keys act on.
+    adjudicate : callable
+        What *Alt+J* does.
 
     Returns
     -------
@@ -116,6 +122,7 @@ def bind_list(
         "Alt-PageUp": ("Open the slide before.", lambda: worklist.step(-1)),
         "Alt-Backspace": ("Take the label back.", lambda: labelling.label("")),
         "Alt-N": ("Not assessable.", lambda: labelling.label(NOT_ASSESSABLE)),
+        "Alt-J": ("Settle the label readers differ on.", adjudicate),
         "Alt-R": ("Mark as reviewed, or not.", labelling.toggle_reviewed),
     }
     for number in range(10):

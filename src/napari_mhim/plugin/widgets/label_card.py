@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
 from napari_mhim.plugin import slides_words as words
 from napari_mhim.plugin.labelling import Labelling
 from napari_mhim.plugin.state.labels import NOT_ASSESSABLE, UNCERTAIN
+from napari_mhim.plugin.widgets.adjudicate import Adjudicate
 from napari_mhim.plugin.widgets.text import boxed, button, label
 from napari_mhim.plugin.worklist import Worklist
 
@@ -48,7 +49,12 @@ class LabelCard(QFrame):  # type: ignore[misc]
         self._grid = QGridLayout()
         self._grid.setSpacing(3)
         column.addLayout(self._grid)
+        self.adjudicate = Adjudicate(self._list, labelling)
+        column.addWidget(self.adjudicate)
         column.addLayout(self._review_row())
+        self.seen = label(small=True)
+        self.seen.setToolTip("Kept for each slide and reader in the workspace.")
+        column.addWidget(self.seen)
         for signal in (
             *(self._list.events.touches, self._list.events.current),
             *(self._list.events.version, self._list.events.reader),
@@ -77,6 +83,10 @@ class LabelCard(QFrame):  # type: ignore[misc]
         self.reviewed.blockSignals(False)
         if not self.note.hasFocus():
             self.note.setText(slides.log.note(slide, slides.reader) if slide else "")
+        self.adjudicate.refresh()
+        seen = words.seen(slides)
+        self.seen.setVisible(bool(seen))
+        self.seen.setText(seen)
 
     def _review_row(self) -> QHBoxLayout:
         row = QHBoxLayout()

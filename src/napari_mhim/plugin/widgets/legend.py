@@ -190,7 +190,9 @@ class LayerRow(QWidget):  # type: ignore[misc]
         return self._bars[-1]
 
     def _to_layer(self, is_on: bool) -> None:
-        self.layer.visible = is_on
+        # telling napari what it knows makes it draw everything again
+        if self.layer.visible != is_on:
+            self.layer.visible = is_on
 
     def _from_layer(self, event: Any = None) -> None:
         self.switch.setText(self.layer.name)

@@ -53,7 +53,7 @@ class ReadingCard(QWidget):  # type: ignore[misc]
         column.addWidget(self.agreement)
         self.save = button(
             "Save labels as table …",
-            "Write the list with your labels as CSV, to train or evaluate on.",
+            words.SAVE,
             self._ask_where,
         )
         column.addWidget(self.save)
@@ -105,9 +105,7 @@ class ReadingCard(QWidget):  # type: ignore[misc]
         if slides.hides_names:
             reason = "A table holds names: show them first."
         self.save.setEnabled(not reason)
-        self.save.setToolTip(
-            reason or "Write the list with your labels as CSV, to train or evaluate on."
-        )
+        self.save.setToolTip(reason or words.SAVE)
         # resampling takes some ms: only where somebody looks
         if self.isVisible():
             self.agreement.setText(words.agreements(agreements(slides)))

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout, QWidget
 
 from napari_mhim.plugin import words
@@ -102,6 +103,9 @@ class ReviewTab(QWidget):  # type: ignore[misc]
         for section in self.sections.values():
             inner.addWidget(section)
         inner.addWidget(label(_keys(), small=True))
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.timeout.connect(self._make_rows)
         layers = canvas.viewer.layers
         layers.events.inserted.connect(self._layers_changed)
         layers.events.removed.connect(self._layers_changed)
@@ -112,6 +116,7 @@ class ReviewTab(QWidget):  # type: ignore[misc]
 
     def release(self) -> None:
         """Stop listening to the viewer and its layers."""
+        self._soon.stop()
         layers = self._canvas.viewer.layers
         layers.events.inserted.disconnect(self._layers_changed)
         layers.events.removed.disconnect(self._layers_changed)
@@ -183,7 +188,8 @@ class ReviewTab(QWidget):  # type: ignore[misc]
             self.no_rings.setText(words.no_rings(shown.classes[shown.target]))
 
     def _layers_changed(self, event: Any = None) -> None:
-        self._make_rows()
+        # a result brings five layers: their rows are made once, not five times
+        self._soon.start()
 
     def _make_rows(self) -> None:
         """Give each overlay its row; rows of layers that stay are kept as they are."""

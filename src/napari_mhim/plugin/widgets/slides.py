@@ -18,6 +18,7 @@ from napari_mhim.plugin.as_left import AsLeft
 from napari_mhim.plugin.labelling import Labelling
 from napari_mhim.plugin.moved import MovedSlides
 from napari_mhim.plugin.slide_pictures import SlidePictures
+from napari_mhim.plugin.viewing import Viewing
 from napari_mhim.plugin.widgets.label_card import LabelCard
 from napari_mhim.plugin.widgets.reading_card import ReadingCard
 from napari_mhim.plugin.widgets.section import Section
@@ -28,6 +29,8 @@ from napari_mhim.plugin.worklist import Worklist
 _POLL_MS = 80
 _KEEP_MS = 3000
 """How often the desk is written down, where it has changed."""
+_LOOK_MS = 250
+"""How long after the view has moved it is noted what is in it."""
 _PICTURE_PX = 88
 _FRAMED = "QToolButton { border: 1px solid rgba(128,128,128,110); padding: 3px 6px; }"
 
@@ -47,6 +50,7 @@ class SlidesTab(QWidget):  # type: ignore[misc]
         self.as_left = AsLeft(worklist)
         self.labelling = Labelling(worklist)
         self.moved = MovedSlides(worklist)
+        self.viewing = Viewing(worklist)
         self._pictures = SlidePictures(_PICTURE_PX)
         column = QVBoxLayout(self)
         column.setSpacing(5)
@@ -86,6 +90,7 @@ class SlidesTab(QWidget):  # type: ignore[misc]
 
     def release(self) -> None:
         """Stop reading; the dock goes."""
+        self.viewing.release()
         self._pictures.close()
         self.table.release()
         self.worklist.release()
@@ -181,6 +186,13 @@ class SlidesTab(QWidget):  # type: ignore[misc]
         self._keep = QTimer(self)
         self._keep.setInterval(_KEEP_MS)
         self._keep.timeout.connect(self.as_left.keep)
+        self._keep.timeout.connect(self.viewing.keep)
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(_LOOK_MS)
+        self._soon.timeout.connect(self._look_closely)
+        self.viewing.stirred.connect(self._soon.start)
+        self._soon.start()
         self._keep.start()
 
     def _connect(self) -> None:
@@ -254,6 +266,11 @@ class SlidesTab(QWidget):  # type: ignore[misc]
             self.worklist.take_pictures(fresh)
         if not (self._pictures.is_busy or self.worklist.is_reading):
             self._poll.stop()
+
+    def _look_closely(self) -> None:
+        self.viewing.look()
+        if self.viewing.is_waiting:
+            self._soon.start()
 
     def _open_selected(self) -> None:
         rows = self.table.rows()

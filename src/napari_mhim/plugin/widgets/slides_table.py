@@ -22,7 +22,12 @@ _PICTURE = QSize(40, 34)
 _LINE_PX = 38
 _WIDE_FROM_PX = 470
 """In a narrower table patient and role stand below the name."""
-_WIDTHS = {"patient": 90, "label": 68, "role": 60, "score": 42, "state": 62}
+_ALL_FROM_PX = 700
+"""In a narrower one the other readers' labels are told by a line's tip."""
+_WIDTHS = {
+    **{"patient": 90, "label": 78, "readers": 110, "adjudicated": 82},
+    **{"role": 60, "score": 42, "seen": 48, "state": 62},
+}
 _MOST_ICONS = 400
 _Role = Qt.ItemDataRole
 
@@ -107,7 +112,7 @@ class SlidesModel(QAbstractTableModel):  # type: ignore[misc]
             return words.tip(self._state, line)
         if role == _Role.FontRole and line == self._state.current:
             return self._bold
-        if role == _Role.TextAlignmentRole and column == "score":
+        if role == _Role.TextAlignmentRole and column in ("score", "seen"):
             return int(Qt.AlignmentFlag.AlignCenter)
         return None
 
@@ -129,7 +134,7 @@ class SlidesModel(QAbstractTableModel):  # type: ignore[misc]
     def _case_data(self, case: int, column: str, role: int) -> Any:
         if role == _Role.DisplayRole:
             return words.case_cell(self._state, case, column)
-        if role == _Role.TextAlignmentRole and column == "score":
+        if role == _Role.TextAlignmentRole and column in ("score", "seen"):
             return int(Qt.AlignmentFlag.AlignCenter)
         return self._bold if role == _Role.FontRole else None
 
@@ -238,8 +243,11 @@ class SlidesTable(QTableView):  # type: ignore[misc]
         """Give patient and role columns of their own where there is room."""
         super().resizeEvent(event)
         self.lines.is_wide = self.viewport().width() >= _WIDE_FROM_PX
-        for name in ("patient", "role"):
+        has_room = self.viewport().width() >= _ALL_FROM_PX
+        for name in ("patient", "role", "seen"):
             self.setColumnHidden(words.COLUMNS.index(name), not self.lines.is_wide)
+        for name in ("readers", "adjudicated"):
+            self.setColumnHidden(words.COLUMNS.index(name), not has_room)
         self.scrolled.emit()
 
     def _look(self) -> None:

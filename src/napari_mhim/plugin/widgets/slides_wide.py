@@ -13,7 +13,7 @@ from napari_mhim.plugin.widgets.text import label
 if TYPE_CHECKING:
     import napari
 
-_SIZE = (760, 620)
+_SIZE = (900, 620)
 _POLL_MS = 80
 _PICTURE_PX = 88
 
