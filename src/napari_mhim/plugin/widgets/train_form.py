@@ -353,7 +353,7 @@ def _source(trainings: Trainings) -> str:
     state = trainings.state
     if state.takes_list:
         n = sum(bool(row.label) for row in trainings.desk.slides.labelled())
-        return f"{n} labelled slides of the Slides tab."
+        return f"{n} labelled slides of the Slides tab; adjudicated labels go first."
     if state.table:
         return trainings.desk.state.without_names(repr(state.table)).strip("'")
     return "No slides chosen."
