@@ -42,7 +42,13 @@ from napari_mhim.mil.cohort import Cohort, CohortRow
 from napari_mhim.mil.config import TrainConfig
 from napari_mhim.mil.predict import Predictor
 from napari_mhim.mil.result import SlideResult, hard_instances
-from napari_mhim.phantom import DEMO, KINDS, read_truth, write_cohort
+from napari_mhim.phantom import (
+    DEMO,
+    KINDS,
+    CohortConfig,
+    read_truth,
+    write_cohort,
+)
 from napari_mhim.slide import write_pyramid
 from napari_mhim.slide.tiling import PatchGrid
 from napari_mhim.workspace import Workspace
@@ -95,11 +101,28 @@ class Split:
     """Of each slide, by patch: 0 nothing, 1 easy (or plain true), 2 hard."""
 
 
-def phantom_splits(folder: Path, seeds: Sequence[int]) -> Iterator[Split]:
-    """Give one cohort for each seed, made and encoded where it is not there."""
+def phantom_splits(
+    folder: Path, seeds: Sequence[int], made_up: CohortConfig | None = None
+) -> Iterator[Split]:
+    """Give one cohort for each seed, made and encoded where it is not there.
+
+    Parameters
+    ----------
+    folder : Path
+        Where cohorts lie; those of another ``made_up`` need another.
+    seeds : sequence of int
+        Of cohorts and training.
+    made_up : CohortConfig, optional
+        How cohorts are made up; as the demo's where not given.
+
+    Yields
+    ------
+    Split
+        Bags by role, and the kinds of their patches.
+    """
     for seed in seeds:
         place = Workspace(folder / f"seed-{seed}-{DEMO.n_slides}")
-        for _ in write_cohort(place.root, DEMO.n_slides, seed):
+        for _ in write_cohort(place.root, DEMO.n_slides, seed, made_up):
             pass
         cohort = Cohort.read(place.cohort_path)
         paths = [row.path for row in cohort.rows]

@@ -3,6 +3,7 @@
 import csv
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -15,6 +16,8 @@ from napari_mhim.mil.config import TrainConfig
 from napari_mhim.mil.parent import tuned_config
 from napari_mhim.mil.train import FitDone
 from napari_mhim.phantom import CohortConfig, PhantomConfig, write_cohort
+from napari_mhim.slide import open_slide
+from napari_mhim.slide.regions import SlideIdentity, region, write_regions
 from napari_mhim.training import SlideWatched
 from napari_mhim.workspace import Workspace
 
@@ -87,6 +90,25 @@ def test_a_model_goes_on_with_slides_of_another_scanner(
     assert seen[0].result.slide == "new-0"
     assert seen[0].result.classes == parent.config.classes
     assert len(seen[0].result.attention[0]) == len(seen[0].result.grid)
+
+
+def test_a_head_learns_from_regions_of_the_new_slides(
+    small_run, added: Path, tmp_path: Path
+) -> None:
+    learns = next(row for row in _rows(added) if row["role"] == "train")
+    with open_slide(learns["path"]) as slide:
+        half = np.array([[0, 0], [0, 1536], [512, 1536], [512, 0]])
+        drawn = region(half, kind="hint", class_name=learns["label"])
+        path = Workspace(tmp_path).regions_path(slide.name)
+        path.parent.mkdir(parents=True)
+        write_regions(path, [drawn], SlideIdentity.of(slide))
+    given = {**GENTLE, "hint_weight": 1.0, "tune": "head"}
+    config = tuned_config(Bundle.open(small_run.bundle), given)
+    *events, done = tuning.fine_tune(str(tmp_path), str(added), config)
+    notes = [event.text for event in events if isinstance(event, Note)]
+    assert any(note.startswith("1 region joins the training") for note in notes)
+    hints = Bundle.open(done.bundle_path).config.trained["hints"]
+    assert list(hints["patches"]) == [learns["label"]]
 
 
 def test_old_slides_are_mixed_in_where_their_features_are(

@@ -20,6 +20,7 @@ from napari_mhim.mil.config import MODELS, RECIPES, TrainConfig
 from napari_mhim.mil.hint_loss import add_hints, hint_loss, some_of, taught
 from napari_mhim.mil.model import MILModel, MILOutput
 from napari_mhim.mil.recipe import Losses
+from napari_mhim.mil.start import keep_still
 from napari_mhim.mil.train import EpochDone, fit
 
 NAMES = _parts.names(MODELS)
@@ -97,6 +98,17 @@ def test_every_model_learns_from_hints_alone(name: str, n_classes: int) -> None:
         optimiser.step()
         seen.append(float(losses.parts["hints"]))
     assert seen[-1] < 0.5 * seen[0]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_one_hinted_patch_and_a_head_alone_are_enough(name: str) -> None:
+    model = built(name)
+    keep_still(model, "head")
+    nothing = Losses(total=torch.zeros(()))
+    one = torch.randn(1, 12), torch.ones(1, dtype=torch.int64)
+    add_hints(nothing, model, *one, weight=1.0).total.backward()
+    learning = [p for p in model.parameters() if p.requires_grad]
+    assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in learning)
 
 
 def test_a_model_whose_evidence_carries_no_gradient_is_named() -> None:

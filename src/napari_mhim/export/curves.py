@@ -25,6 +25,7 @@ PARTS = {
     "total": "training loss, total",
     "classification": "classification",
     "consistency": "consistency, before its weight",
+    "hints": "region hints, before their weight",
 }
 """How losses are called in the picture; others keep their names."""
 

@@ -7,6 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from made_bags import CLASSES, make_bag, make_bags, small_config
@@ -306,3 +307,29 @@ def test_without_validation_a_study_says_so_once(tmp_path: Path) -> None:
     notes = [event.text for event in events if isinstance(event, Note)]
     assert len(notes) == 1
     assert "No validation slides" in notes[0]
+
+
+def test_hints_are_varied_by_a_grid_and_kept_with_the_study(tmp_path: Path) -> None:
+    hints = np.full(60, -1, np.int16)
+    hints[6:8], hints[20:40] = 1, 0
+    bags = {
+        k: replace(b, hints=hints if b.label else None) for k, b in bags_of().items()
+    }
+    plain = small(recipe="plain", recipe_options={})
+    asked = StudyConfig(cv=2, grid={"hint_weight": [0.0, 1.0]})
+    job = study(tmp_path / "s", plain, asked, bags)
+    next(event for event in job if isinstance(event, MemberDone))
+    # drawn over since: the study goes on with what it began with
+    events = list(study(tmp_path / "s", plain, asked, bags_of()))
+    assert any("hints it began with" in e.text for e in events if isinstance(e, Note))
+    list(study(tmp_path / "whole", plain, asked, bags))
+    stopped, whole = (
+        read_predictions(tmp_path / name / "predictions.csv", CLASSES)
+        for name in ("s", "whole")
+    )
+    assert stopped == whole
+    by = {
+        name: [p.probabilities for p in whole if p.setting == name]
+        for name in ("hint_weight=0.0", "hint_weight=1.0")
+    }
+    assert by["hint_weight=0.0"] != by["hint_weight=1.0"]

@@ -17,15 +17,17 @@ _MOST_POINTS = 400
 _COLOURS = {
     "classification loss": QColor("#0072b2"),
     "consistency loss": QColor("#cc79a7"),
+    "hint loss": QColor("#d55e00"),
     "validation loss": QColor("#e69f00"),
     "validation AUC": QColor("#009e73"),
     "share the student saw": QColor("#999999"),
 }
 """Colours that differ for those who see red and green alike."""
-_LOSSES = ("classification loss", "consistency loss", "validation loss")
+_LOSSES = ("classification loss", "consistency loss", "hint loss", "validation loss")
 _SHORT = {
     "classification loss": "loss: classification",
     "consistency loss": "consistency",
+    "hint loss": "hints",
     "validation loss": "validation",
 }
 _SHARES = ("validation AUC", "share the student saw")
@@ -63,6 +65,7 @@ def curves(epochs: Sequence[EpochDone]) -> dict[str, list[float]]:
     return {
         "classification loss": [e.losses.get("classification", nan) for e in epochs],
         "consistency loss": [e.losses.get("consistency", nan) for e in epochs],
+        "hint loss": [e.losses.get("hints", nan) for e in epochs],
         "validation loss": [e.val.get("loss", nan) for e in epochs],
         "validation AUC": [e.val.get("auc", nan) for e in epochs],
         "share the student saw": [e.kept_share for e in epochs],
