@@ -1,6 +1,7 @@
 """Regions as hints in the window: drawn and named, undone, counted, learnt from."""
 
 import shlex
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from window_pictures import HAS_DISPLAY, settle
 
 from napari_mhim.mil.cohort import Cohort, CohortRow
-from napari_mhim.mil.review import Reviewed
+from napari_mhim.mil.review import Results, Reviewed, write_results
 from napari_mhim.plugin import sample_data, show
 from napari_mhim.plugin import training_words as said
 from napari_mhim.plugin.hint_layer import NAME, colour_of
@@ -209,6 +210,17 @@ class TestWindow:
         assert dock.trainings.config().hint_weight == 0.5
         line = shlex.split(dock.trainings.command())
         assert line[line.index("--hint-weight") + 1] == "0.5"
+        # a run that got this slide wrong asks for its hints
+        shutil.copytree(sample_data.folder() / "bundle", tmp_path / "run" / "bundle")
+        wrong = Reviewed(
+            *(slide.name, "", slide.name, "tumour", "train", (0.9, 0.1)),
+            *("normal", 2.3, 0.0),
+        )
+        write_results(tmp_path / "run", Results(("normal", "tumour"), {}, (wrong,)))
+        results = dock.train.results.open()
+        assert not results.offer.isVisibleTo(results)
+        dock.trainings.state.bundle_path = str(tmp_path / "run" / "bundle")
+        assert f"{slide.name} is wrong and has regions" in results.offer.text()
         dock.turn_to("Review")
         settle()
         assert NAME not in layers

@@ -70,11 +70,15 @@ class HintLayer:
                 rings.append(polygon.outline - 0.5)
                 colours.append(colour_of(one, classes))
         with layer.events.data.blocker(self._on_data):
+            # an outline that was begun and not finished is dropped
+            layer.mode = "pan_zoom"
             layer.data = []
             layer.add_polygons(
                 rings, edge_color=colours, edge_width=12.0, face_color="transparent"
             )
         self._n = len(rings)
+        # the workspace is the truth: a shape moved or deleted by hand would deny it
+        layer.editable = False
 
     def draw(self) -> None:
         """Let the reader draw one region with a lasso."""
@@ -82,6 +86,7 @@ class HintLayer:
             return
         layer = self._made()
         self._canvas.viewer.layers.selection.active = layer
+        layer.editable = True
         layer.mode = "add_polygon_lasso"
 
     def _made(self) -> Shapes:
