@@ -36,6 +36,19 @@ def corners(rng: np.random.Generator, shape: tuple[int, int], step: float):
     return [(int(y), int(x)) for y, x in whole[:4] + whole[-1:]]
 
 
+# what is no slide, or not one of ours: everything else that lies there has to open
+REFUSED = ("broken", "test_orient6.tif")
+
+
+def test_only_what_is_known_to_be_none_is_refused(real_slide: Path):
+    if any(name in real_slide.parts for name in REFUSED):
+        with pytest.raises(SlideError):
+            open_slide(real_slide)
+    else:
+        with open_slide(real_slide) as slide:
+            assert slide.levels[-1].compute().size
+
+
 def test_opens_or_says_why_not_in_one_sentence(real_slide: Path):
     try:
         with open_slide(real_slide) as slide:

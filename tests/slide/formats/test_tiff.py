@@ -301,3 +301,99 @@ def test_either_byte_order_and_size_opens(tmp_path, byteorder, bigtiff):
         tiff.write(IMAGE, photometric="rgb", tile=(64, 64), description="x" * 99)
     with open_slide(path) as slide:
         np.testing.assert_array_equal(slide.levels[0].compute(), IMAGE)
+
+
+def write_ome(path, images, **more):
+    with tifffile.TiffWriter(path, ome=True) as tiff:
+        for number, (name, image, axes) in enumerate(images):
+            said = {"axes": axes, "Name": name, "PhysicalSizeX": 0.25 * (number + 1)}
+            tiff.write(image, photometric="rgb", tile=(64, 64), metadata=said, **more)
+
+
+def test_images_of_an_ome_tiff_are_scenes_and_its_label_is_none(tmp_path):
+    path = tmp_path / "a.ome.tiff"
+    small = IMAGE[:150, :210]
+    write_ome(
+        path,
+        [
+            ("left", IMAGE, "YXS"),
+            ("right", small, "YXS"),
+            ("label image", IMAGE[:99], "YXS"),
+        ],
+    )
+    with open_slide(path) as slide, open_slide(path, scene=1) as other:
+        assert slide.scenes == other.scenes == ("left", "right")
+        assert "1 'right'" in slide.notes[0]
+        assert slide.mpp == pytest.approx((0.25, 0.25))
+        assert other.mpp == pytest.approx((0.5, 0.5))
+        # one of half the size is another scene, not a level
+        assert len(slide.sources) == 1
+        np.testing.assert_array_equal(slide.levels[0].compute(), IMAGE)
+        np.testing.assert_array_equal(other.levels[0].compute(), small)
+        assert slide.associated == ("label",)
+        np.testing.assert_array_equal(slide.associated_image("label"), IMAGE[:99])
+    with pytest.raises(SlideError, match="no scene 2; there are: 0 'left', 1 'right'"):
+        open_slide(path, scene=2)
+
+
+def test_a_scene_is_refused_where_there_is_but_one(synthetic_slide):
+    with pytest.raises(SlideError, match="no scene 1"):
+        open_slide(synthetic_slide.path, scene=1)
+
+
+def test_the_middle_focal_plane_of_an_ome_tiff_is_taken_and_said(tmp_path):
+    path = tmp_path / "a.ome.tiff"
+    stack = np.stack([IMAGE // (n + 1) for n in range(5)])
+    write_ome(path, [("stack", stack, "ZYXS")])
+    with open_slide(path) as slide:
+        np.testing.assert_array_equal(slide.levels[0].compute(), stack[2])
+        assert "5 focal planes, of which this is number 3" in slide.notes[0]
+
+
+def test_channels_of_an_ome_tiff_are_no_slide(tmp_path):
+    path = tmp_path / "a.ome.tiff"
+    with tifffile.TiffWriter(path, ome=True) as tiff:
+        tiff.write(np.moveaxis(IMAGE, 2, 0), metadata={"axes": "CYX"}, tile=(64, 64))
+    with pytest.raises(SlideError, match="separate channels"):
+        open_slide(path)
+
+
+def test_the_middle_focal_plane_of_an_aperio_file_is_taken_and_said(tmp_path):
+    path = tmp_path / "a.svs"
+    planes = [IMAGE // (n + 1) for n in range(3)]
+    with tifffile.TiffWriter(path) as tiff:
+        for pixels in (*planes, *(plane[::4, ::4] for plane in planes)):
+            tiff.write(
+                pixels,
+                photometric="rgb",
+                tile=(64, 64),
+                description="Aperio Image Library\r\n420x300|MPP = 0.25",
+                metadata=None,
+            )
+    with open_slide(path) as slide:
+        np.testing.assert_array_equal(slide.sources[0].read(0, 0, *SHAPE), planes[1])
+        quarter = planes[1][::4, ::4]
+        np.testing.assert_array_equal(
+            slide.sources[1].read(0, 0, *quarter.shape[:2]), quarter
+        )
+        assert "3 focal planes, of which this is number 2" in slide.notes[0]
+        assert slide.associated == ()
+
+
+@pytest.mark.parametrize("codec", ["jpeg", "jpeg2000"])
+def test_a_tile_that_says_it_is_huge_is_missing_and_takes_no_memory(tmp_path, codec):
+    path = tmp_path / "a.tiff"
+    tifffile.imwrite(path, IMAGE, photometric="rgb", compression=codec, tile=(64, 64))
+    with tifffile.TiffFile(path) as tiff:
+        at = tiff.pages[0].dataoffsets[0]
+    data = bytearray(path.read_bytes())
+    if codec == "jpeg":
+        size = data.find(b"\xff\xc0", at) + 5
+        data[size : size + 4] = b"\xff\xff\xff\xff"
+    else:
+        size = data.find(b"\xff\x4f\xff\x51", at) + 8
+        data[size : size + 8] = b"\x00\x07\xff\xff" * 2
+    path.write_bytes(data)
+    with open_slide(path) as slide:
+        assert (slide.read_region(0, 0, 64, 64) == 255).all()
+        assert slide.missing_boxes.tolist() == [[0, 0, 64, 64]]

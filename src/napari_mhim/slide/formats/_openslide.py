@@ -17,6 +17,7 @@ from napari_mhim.slide.source import WHITE, DamagedTileError, NativeLevel, Pixel
 # OpenSlide puts a region together from the file's tiles: small ones cost a call each
 _LEAST_TILE = 512
 _MOST_TILE = 2048
+_MOST_AREAS = 1000
 
 
 def read_file(path: Path) -> SlideFile:
@@ -134,8 +135,16 @@ def _read(handle: _Handle) -> SlideFile:
         properties=properties,
         icc=_icc(handle.slide),
         bounds=_bounds(properties, handle.slide.dimensions),
+        notes=_notes(properties),
         associated={name: partial(_picture, handle, name) for name in names},
     )
+
+
+def _notes(properties: dict[str, str]) -> list[str]:
+    areas = sum(f"openslide.region[{n}].x" in properties for n in range(_MOST_AREAS))
+    if areas < 2:
+        return []
+    return [f"{areas} areas were scanned; they lie side by side, as on the glass."]
 
 
 def _icc(slide: Any) -> bytes:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mhim.errors import SlideError
+from napari_mhim.slide.formats._coded import coded_size
 from napari_mhim.slide.source import WHITE, DamagedTileError, NativeLevel, Pixels
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ _WEBP = 50001
 _APERIO_JP2_YCBCR = 33003
 _STRIP_ROWS = 64
 _MAX_TILE_BYTES = 1 << 30
+# a tile may hold more than its place takes, but not without end
+_MOST_OVER = 4
 
 
 class PositionedFile:
@@ -170,6 +173,7 @@ class _Segments:
         self._file = file
         self._offsets = np.asarray(page.dataoffsets, np.int64)
         self._counts = np.asarray(page.databytecounts, np.int64)
+        self._tile_pixels = int(np.prod(page.chunks[:2], dtype=np.int64))
         self._cols = -(-page.imagewidth // page.chunks[1])
         self._planes = page.samplesperpixel if page.planarconfig == _SEPARATE else 1
         self._per_plane = _n_segments(page) // self._planes
@@ -209,10 +213,15 @@ class _Segments:
         return self._to_rgb(planes[0] if len(planes) == 1 else np.dstack(planes))
 
     def _decoded(self, data: bytes, place: int) -> Pixels:
+        size = coded_size(data)
+        if size is not None and size[0] * size[1] > _MOST_OVER * self._tile_pixels:
+            raise DamagedTileError(
+                f"a tile of {self._file.name!r} says it has {size[1]} × {size[0]} pixels"
+            )
         try:
             pixels, _, _ = self._decode(data, place, **self._tables)
         # imagecodecs' errors are RuntimeErrors, those of sizes are ValueErrors
-        except (RuntimeError, ValueError, TypeError, LookupError) as err:
+        except (RuntimeError, ValueError, TypeError, LookupError, MemoryError) as err:
             raise DamagedTileError(
                 f"a tile of {self._file.name!r} does not decode: {err}"
             ) from err

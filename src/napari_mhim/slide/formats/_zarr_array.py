@@ -24,7 +24,10 @@ MARKS = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
 """Files one of which every Zarr has at its top."""
 
 # what zarr, its codecs and its stores raise over damaged bytes
-DAMAGE = (ValueError, TypeError, LookupError, RuntimeError, ArithmeticError)
+DAMAGE = (
+    *(ValueError, TypeError, LookupError, RuntimeError, ArithmeticError),
+    MemoryError,
+)
 
 
 class Place:

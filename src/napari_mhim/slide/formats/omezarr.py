@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from napari_mhim.errors import SlideError
 from napari_mhim.slide.address import url_of
 from napari_mhim.slide.cache import TileCache
+from napari_mhim.slide.formats._tiff_names import beside
 from napari_mhim.slide.formats._zarr_array import (
     DAMAGE,
     MARKS,
@@ -31,8 +32,6 @@ RANK = 12
 
 # of versions before 0.3, whose axes have no names
 _OLD_AXES = ("t", "c", "z", "y", "x")
-# pictures beside the slide, as converters name them
-_BESIDE = ("label", "macro", "thumbnail", "overview")
 _RED_GREEN_BLUE = ("FF0000", "00FF00", "0000FF")
 _SECONDS = 30
 
@@ -143,8 +142,8 @@ def _titled(images: list[_Image], path: Path) -> list[_Image]:
 
 
 def _read(images: Sequence[_Image], scene: int, place: Place) -> SlideFile:
-    beside = {name: image for image in images if (name := _beside(image.name))}
-    scenes = [image for image in images if not _beside(image.name)]
+    others = {name: image for image in images if (name := beside(image.name))}
+    scenes = [image for image in images if not beside(image.name)]
     if not scenes:
         raise SlideError("it holds no image")
     names = tuple(image.name for image in scenes)
@@ -159,15 +158,11 @@ def _read(images: Sequence[_Image], scene: int, place: Place) -> SlideFile:
         mpp_reason=reason,
         vendor="ome-zarr",
         properties={"zarr.format": str(image.arrays[0].metadata.zarr_format)},
-        associated={name: _whole(picture, place) for name, picture in beside.items()},
+        associated={name: _whole(picture, place) for name, picture in others.items()},
         scenes=names,
         notes=plane_notes(image.axes, image.arrays[0].shape),
         fingerprint=lambda: _fingerprint(image, levels),
     )
-
-
-def _beside(name: str) -> str:
-    return next((one for one in _BESIDE if name.lower().startswith(one)), "")
 
 
 def _whole(image: _Image, place: Place) -> Callable[[], Pixels]:

@@ -124,7 +124,14 @@ def _opened(path: Path) -> Any:
             "tiled pyramid first"
         ) from err
     # what pillow's parsers raise over damaged headers
-    except (OSError, ValueError, SyntaxError, LookupError, TypeError) as err:
+    except (
+        OSError,
+        ValueError,
+        SyntaxError,
+        LookupError,
+        TypeError,
+        MemoryError,
+    ) as err:
         raise SlideError(f"its header is damaged ({err}); copy it again") from err
 
 
@@ -151,7 +158,14 @@ def _decoded(image: "Image") -> tuple[Pixels, bool]:
         is_turned = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
         return _as_rgb(ImageOps.exif_transpose(image)), is_turned
     # what pillow's decoders raise over damaged pixels
-    except (OSError, ValueError, SyntaxError, LookupError, TypeError) as err:
+    except (
+        OSError,
+        ValueError,
+        SyntaxError,
+        LookupError,
+        TypeError,
+        MemoryError,
+    ) as err:
         raise SlideError(f"it does not decode ({err}); copy it again") from err
 
 

@@ -1,8 +1,7 @@
-"""TIFF pyramids: Aperio SVS, generic tiled or striped ones, OME-TIFF with SubIFDs."""
+"""TIFF pyramids: Aperio SVS, QPTIFF, OME-TIFF, generic ones in tiles or strips."""
 
-import re
-import xml.etree.ElementTree as ET
-from collections.abc import Callable
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,9 +10,16 @@ import numpy as np
 
 from napari_mhim.errors import SlideError
 from napari_mhim.slide.formats._tiff_directory import refuse_cut_short
+from napari_mhim.slide.formats._tiff_names import page_name, qptiff_field
+from napari_mhim.slide.formats._tiff_ome import (
+    image_levels,
+    image_scale,
+    objective_power,
+    ome_images,
+)
 from napari_mhim.slide.formats._tiff_page import PositionedFile, page_level
-from napari_mhim.slide.opening import LeftToOthersError
-from napari_mhim.slide.scale import Mpp, checked, from_resolution, to_number, to_um
+from napari_mhim.slide.opening import LeftToOthersError, refuse_scene
+from napari_mhim.slide.scale import Mpp, checked, from_resolution, to_number
 from napari_mhim.slide.slide import SlideFile
 from napari_mhim.slide.source import Pixels
 
@@ -31,6 +37,7 @@ _LEFT = {
     "is_bif": "Ventana BIF",
     "is_philips": "Philips TIFF",
 }
+_TRESTLE = "MedScan"
 _REDUCED = 1
 
 
@@ -77,38 +84,43 @@ def open_slide(path: Path, scene: int = 0) -> SlideFile:
     file = PositionedFile(path)
     try:
         refuse_cut_short(file)
-        return _read(path, file)
+        return _read(path, file, scene)
     except BaseException:
         file.close()
         raise
 
 
-def _read(path: Path, file: PositionedFile) -> SlideFile:
+def _read(path: Path, file: PositionedFile, scene: int) -> SlideFile:
     import tifffile
 
     try:
         with tifffile.TiffFile(path) as tiff:
             _refuse_others(tiff)
             pages = _pages(tiff)
-            main, levels = _level_pages(pages)
-            natives = [page_level(page, file) for page in levels]
-            mpp, reason = _scale(tiff, main)
+            view = _ome_view(tiff, pages, scene) or _plain_view(pages)
+            main = view.levels[0]
+            mpp, reason = view.scale or _scale(main)
             return SlideFile(
-                levels=natives,
+                levels=[page_level(page, file) for page in view.levels],
                 close=file.close,
                 mpp=mpp,
                 mpp_reason=reason,
                 objective_power=_objective_power(tiff, main),
                 vendor=_vendor(tiff),
                 properties=_properties(main),
-                associated=_associated(path, pages, levels),
+                associated={
+                    name: partial(_picture, path, number)
+                    for name, number in view.beside.items()
+                },
                 icc=bytes(main.tags.valueof(34675, b"") or b""),
+                scenes=view.scenes,
+                notes=view.notes,
             )
     except SlideError:
         raise
     # a damaged file makes tifffile fail in any of these ways
     except (ValueError, LookupError, TypeError, OSError, AttributeError, RuntimeError,
-            ArithmeticError) as err:  # fmt: skip
+            ArithmeticError, MemoryError) as err:  # fmt: skip
         raise SlideError(
             f"the TIFF's directory is damaged or cut short: {err}"
         ) from err
@@ -118,6 +130,8 @@ def _refuse_others(tiff: "TiffFile") -> None:
     for flag, family in _LEFT.items():
         if getattr(tiff, flag):
             raise LeftToOthersError(f"{family} is left to OpenSlide")
+    if tiff.pages and tiff.pages.first.software.startswith(_TRESTLE):
+        raise LeftToOthersError("Trestle is left to OpenSlide")
 
 
 def _pages(tiff: "TiffFile") -> list["TiffPage"]:
@@ -131,24 +145,100 @@ def _pages(tiff: "TiffFile") -> list["TiffPage"]:
             pages += [sub.aspage() for sub in whole.pages or ()]
     if not pages:
         raise SlideError("the TIFF holds no picture")
+    for page in pages:
+        sizes = (page.imagelength, page.imagewidth, page.rowsperstrip)
+        # a damaged count makes a list of one of them
+        if not all(
+            isinstance(n, int) for n in (*sizes, page.tilelength, page.tilewidth)
+        ):
+            raise SlideError("one of the sizes in the TIFF's directory is no number")
     return pages
 
 
-def _level_pages(pages: list["TiffPage"]) -> tuple["TiffPage", list["TiffPage"]]:
-    """Find the largest picture and the smaller ones of the same view, finest first."""
-    main = max(pages, key=lambda page: page.imagelength * page.imagewidth)
-    full = (main.imagelength, main.imagewidth)
-    twins = sum(_size(page) == full for page in pages)
-    if twins > 1 and "Aperio" not in main.description:
+@dataclass(frozen=True)
+class _View:
+    """Which pages of a file are the slide's levels, and which lie beside it."""
+
+    levels: list["TiffPage"]
+    beside: Mapping[str, int]
+    """Number among all pages of each picture beside the slide."""
+    scenes: tuple[str, ...] = ("",)
+    notes: tuple[str, ...] = ()
+    scale: tuple[Mpp, str] | None = None
+
+
+def _ome_view(tiff: "TiffFile", pages: list["TiffPage"], scene: int) -> _View | None:
+    """Take one image of an OME-TIFF; None where the file is none."""
+    images = ome_images(tiff)
+    scenes = [image for image in images if not image.beside]
+    if not scenes:
+        return None
+    names = tuple(image.name for image in scenes)
+    refuse_scene(scene, names)
+    levels, note = image_levels(tiff, scenes[scene])
+    # converters of old wrote the levels as images of their own, and mark them
+    marked = [page for page in pages if page.subfiletype & _REDUCED]
+    if len(levels) == 1 and (smaller := _reductions(levels[0], marked)):
+        levels, names = [levels[0], *smaller], (names[scene],)
+    places = {page.offset: number for number, page in enumerate(pages)}
+    beside = {
+        image.beside: places[image.series.keyframe.offset]
+        for image in images
+        if image.beside
+    }
+    scale = image_scale(scenes[scene])
+    return _View(levels, beside, names, (note,) if note else (), scale)
+
+
+def _plain_view(pages: list["TiffPage"]) -> _View:
+    """Take the largest picture and the smaller ones of the same view."""
+    unnamed = [page for page in pages if not page_name(page)] or pages
+    main = max(unnamed, key=lambda page: page.imagelength * page.imagewidth)
+    full = _size(main)
+    twins = [page for page in unnamed if _is_plane(page, main)]
+    is_aperio = main.description.startswith("Aperio")
+    if len(twins) > 1 and not is_aperio:
         raise SlideError(
-            f"it holds {twins} pictures of {full[1]} × {full[0]} pixels, a stack or "
+            f"it holds {len(twins)} pictures of {full[1]} × {full[0]} pixels, a stack or "
             "separate channels; a slide has one 8-bit RGB picture"
         )
-    levels = {full: main}
+    levels = [main, *_reductions(main, pages)]
+    notes: tuple[str, ...] = ()
+    if len(twins) > 1:
+        levels = _middle_planes(levels, pages, len(twins))
+        middle = len(twins) // 2 + 1
+        notes = (
+            f"It holds {len(twins)} focal planes, of which this is number {middle}, the "
+            "middle one.",
+        )
+    return _View(levels, _beside(pages, levels), notes=notes)
+
+
+def _middle_planes(
+    levels: list["TiffPage"], pages: list["TiffPage"], n_planes: int
+) -> list["TiffPage"]:
+    """Give the middle plane of each level that has them all, and no other level."""
+    found = []
+    for level in levels:
+        planes = [page for page in pages if _is_plane(page, level)]
+        if len(planes) == n_planes:
+            found.append(planes[n_planes // 2])
+    return found
+
+
+def _reductions(main: "TiffPage", pages: list["TiffPage"]) -> list["TiffPage"]:
+    """Give the pages that show less finely what another shows, the finest first."""
+    levels: dict[tuple[int, int], TiffPage] = {}
     for page in pages:
         if _is_reduction(page, main):
             levels.setdefault(_size(page), page)
-    return main, [levels[size] for size in sorted(levels, reverse=True)]
+    return [levels[size] for size in sorted(levels, reverse=True)]
+
+
+def _is_plane(page: "TiffPage", level: "TiffPage") -> bool:
+    """Say whether a page is as large as a level and stored as it is, tiled or not."""
+    is_alike = _size(page) == _size(level) and page.is_tiled == level.is_tiled
+    return is_alike and not page_name(page)
 
 
 def _size(page: "TiffPage") -> tuple[int, int]:
@@ -165,19 +255,13 @@ def _is_reduction(page: "TiffPage", main: "TiffPage") -> bool:
     is_marked = page.subfiletype & _REDUCED or page.is_subifd
     if page.is_tiled != main.is_tiled or not (page.is_tiled or is_marked):
         return False
-    if _aperio_name(page):
+    if page_name(page):
         return False
     # one pixel more or less on either side is how scanners round
     return abs(height * wide - width * tall) <= max(tall, wide)
 
 
-def _scale(tiff: "TiffFile", main: "TiffPage") -> tuple[Mpp, str]:
-    if tiff.is_ome and (pixels := _ome(tiff, "Pixels")) is not None:
-        get = pixels.get
-        size_y = to_um(get("PhysicalSizeY"), get("PhysicalSizeYUnit"))
-        size_x = to_um(get("PhysicalSizeX"), get("PhysicalSizeXUnit"))
-        if size_y is not None or size_x is not None:
-            return checked(size_y, size_x, "OME-XML")
+def _scale(main: "TiffPage") -> tuple[Mpp, str]:
     fields = _fields(main.description)
     mpp_y = to_number(fields.get("MPP_Y", fields.get("MPP")))
     mpp_x = to_number(fields.get("MPP_X", fields.get("MPP")))
@@ -189,14 +273,17 @@ def _scale(tiff: "TiffFile", main: "TiffPage") -> tuple[Mpp, str]:
 
 
 def _objective_power(tiff: "TiffFile", main: "TiffPage") -> float | None:
-    if tiff.is_ome and (objective := _ome(tiff, "Objective")) is not None:
-        return to_number(objective.get("NominalMagnification"))
-    return to_number(_fields(main.description).get("AppMag"))
+    if tiff.is_ome:
+        return objective_power(tiff)
+    said = _fields(main.description).get("AppMag") or qptiff_field(main, "Objective")
+    return to_number(said.lower().removesuffix("x"))
 
 
 def _vendor(tiff: "TiffFile") -> str:
     if tiff.is_svs:
         return "aperio"
+    if tiff.is_qpi:
+        return "perkinelmer-qptiff"
     return "ome-tiff" if tiff.is_ome else "generic-tiff"
 
 
@@ -212,40 +299,26 @@ def _properties(main: "TiffPage") -> dict[str, str]:
     }
 
 
-def _ome(tiff: "TiffFile", tag: str) -> ET.Element | None:
-    try:
-        root = ET.fromstring(tiff.ome_metadata or "<none/>")
-    except ET.ParseError:
-        return None
-    return root.find(f".//{{*}}{tag}")
-
-
 def _fields(description: str) -> dict[str, str]:
     pairs = (part.partition("=") for part in description.split("|"))
     return {key.strip(): value.strip() for key, is_pair, value in pairs if is_pair}
 
 
-def _aperio_name(page: "TiffPage") -> str:
-    """Give ``label`` or ``macro`` where Aperio's description says so, else nothing."""
-    match = re.match(r"Aperio[^\n]*\n\s*(label|macro)\b", page.description)
-    return match[1] if match else ""
-
-
-def _associated(
-    path: Path, pages: list["TiffPage"], levels: list["TiffPage"]
-) -> dict[str, Callable[[], Pixels]]:
-    found: dict[str, Callable[[], Pixels]] = {}
+def _beside(pages: list["TiffPage"], levels: list["TiffPage"]) -> dict[str, int]:
+    """Name the pictures that are no level, and give their numbers among the pages."""
+    found: dict[str, int] = {}
     offsets = {page.offset for page in levels}
     for number, page in enumerate(pages):
         if page.offset in offsets or page.is_mask:
             continue
-        name = _aperio_name(page) or f"picture {number}"
+        name = page_name(page) or f"picture {number}"
         is_aperio = page.description.startswith("Aperio")
         if is_aperio and not page.is_tiled and name.startswith("picture"):
             name = "thumbnail"
-        # a tiled picture of full size is another focal plane
-        if not (page.is_tiled and _size(page) == _size(levels[0])):
-            found.setdefault(name, partial(_picture, path, number))
+        # a tiled picture of a level's size is another focal plane
+        is_plane = page.is_tiled and any(_size(page) == _size(one) for one in levels)
+        if not is_plane:
+            found.setdefault(name, number)
     return found
 
 

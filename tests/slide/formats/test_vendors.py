@@ -1,0 +1,83 @@
+"""Makers of whom no real file is at hand: files in their structure, written here."""
+
+import numpy as np
+import openslide
+import pytest
+import vendors
+from vendors import RGB
+
+from napari_mhim.slide import open_slide
+
+WRITERS = {
+    "leica": (vendors.scn, "a.scn"),
+    "philips": (vendors.philips, "a.tiff"),
+    "trestle": (vendors.trestle, "a.tif"),
+    "ventana": (vendors.bif, "a.bif"),
+    "perkinelmer-qptiff": (vendors.qptiff, "a.qptiff"),
+}
+
+
+@pytest.fixture(params=WRITERS)
+def vendor(request, tmp_path):
+    write, name = WRITERS[request.param]
+    write(tmp_path / name)
+    return request.param, tmp_path / name
+
+
+def test_tissue_lies_in_the_scanned_bounds_as_it_was_written(vendor):
+    with open_slide(vendor[1]) as slide:
+        y, x, height, width = slide.bounds
+        assert (height, width) == RGB.shape[:2]
+        pixels = slide.read_region(y, x, height, width).astype(int)
+    assert np.abs(pixels - RGB).mean() < 3
+
+
+def test_scale_power_and_maker_are_known(vendor):
+    with open_slide(vendor[1]) as slide:
+        assert slide.vendor == vendor[0]
+        assert slide.mpp == pytest.approx((0.5, 0.5))
+        # philips keeps it in an element of its own
+        assert slide.objective_power == (None if vendor[0] == "philips" else 20)
+        assert slide.scenes == ("",)
+
+
+def test_the_coarser_level_shows_the_same(vendor):
+    with open_slide(vendor[1]) as slide:
+        y, x, height, width = (n // 2 for n in slide.bounds)
+        assert slide.sources[1].downsample == pytest.approx((2, 2))
+        pixels = slide.sources[1].read(y, x, height, width).astype(int)
+    assert np.abs(pixels - RGB[::2, ::2]).mean() < 3
+
+
+def test_pixels_are_openslides_where_it_reads_the_file(vendor):
+    if openslide.OpenSlide.detect_format(vendor[1]) is None:
+        pytest.skip("OpenSlide does not know it")
+    with open_slide(vendor[1]) as slide, openslide.OpenSlide(vendor[1]) as other:
+        y, x, *_ = slide.bounds
+        theirs = np.asarray(other.read_region((x, y), 0, (500, 400)))[..., :3]
+        np.testing.assert_array_equal(slide.read_region(y, x, 400, 500), theirs)
+
+
+def test_label_and_macro_of_a_qptiff_are_no_levels(tmp_path):
+    vendors.qptiff(tmp_path / "a.qptiff")
+    with open_slide(tmp_path / "a.qptiff") as slide:
+        assert slide.associated == ("label", "macro", "thumbnail")
+        assert slide.associated_image("label").shape == (400, 300, 3)
+        assert [source.shape[0] for source in slide.sources] == [1024, 512, 256]
+
+
+def test_the_macro_of_leicas_is_beside_the_slide(tmp_path):
+    vendors.scn(tmp_path / "a.scn")
+    with open_slide(tmp_path / "a.scn") as slide:
+        assert slide.associated == ("macro",)
+        assert slide.shape == (2400, 4000)
+        assert slide.bounds == (400, 200, 1024, 1536)
+
+
+def test_two_areas_lie_on_one_plane_as_on_the_glass(tmp_path):
+    vendors.scn(tmp_path / "a.scn", areas=2)
+    with open_slide(tmp_path / "a.scn") as slide:
+        assert slide.bounds == (400, 200, 1656, 3312)
+        assert "2 areas" in slide.notes[0]
+        second = slide.read_region(1800, 3000, 256, 512).astype(int)
+    assert np.abs(second - RGB[:256, :512]).mean() < 3
