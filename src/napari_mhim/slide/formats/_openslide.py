@@ -149,11 +149,12 @@ def _notes(properties: dict[str, str]) -> list[str]:
 
 def _icc(slide: Any) -> bytes:
     import openslide
+    from PIL import ImageCms
 
     try:
         profile = slide.color_profile
     # a damaged profile costs the colours' turn, not the slide
-    except (openslide.OpenSlideError, OSError):
+    except (openslide.OpenSlideError, ImageCms.PyCMSError):
         return b""
     return b"" if profile is None else bytes(profile.tobytes())
 
