@@ -52,6 +52,29 @@ def frame(viewer: Any, layer: Any, box: tuple[int, int, int, int]) -> None:
     camera.zoom = (1 - _MARGIN) * float((viewer.canvas.size / (high - low)).min())
 
 
+def magnify(viewer: Any, layer: Any, times: int) -> bool:
+    """Show the slide as large as an objective does; the middle of the view stays.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer or ViewerModel
+        The viewer.
+    layer : napari layer
+        The slide's.
+    times : int
+        Of the objective: at 10 a screen pixel is 1 µm.
+
+    Returns
+    -------
+    bool
+        False where the slide has no scale.
+    """
+    if str(layer.units[-1]) == "pixel":
+        return False
+    viewer.scene.camera.zoom = times / 10
+    return True
+
+
 def bring_into_view(viewer: Any, layer: Any, at: NDArray[np.float64]) -> None:
     """Move the view to a place without zooming, if it lies outside.
 
