@@ -1,5 +1,6 @@
 """Files damaged at random: refused in one sentence or shown, never a crash or a hang."""
 
+import errno
 import logging
 import os
 import shutil
@@ -17,6 +18,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from napari_mhim.errors import SlideError
 from napari_mhim.slide import open_slide, write_pyramid
+from napari_mhim.slide.formats._tiff_page import PositionedFile
 
 FUZZING = Path(__file__).with_name("fuzzing.py")
 FEW, MANY = 45, 2000
@@ -164,6 +166,17 @@ def test_a_file_that_shrinks_while_it_is_read_leaves_white_and_a_count(tmp_path)
         assert (pixels[:64] == 255).all()
         assert slide.missing_tiles > 0
         assert slide.missing_boxes[0].tolist() == [0, 0, 64, 470]
+
+
+def test_a_share_that_drops_is_an_error_and_not_white(tmp_path, monkeypatch):
+    def dropped(*_: object) -> bytes:
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    with open_slide(strips(tmp_path)) as slide:
+        monkeypatch.setattr(PositionedFile, "_read", dropped)
+        with pytest.raises(SlideError, match=r"'a\.tif' cannot be read"):
+            slide.levels[0].compute()
+        assert slide.missing_tiles == 0
 
 
 @pytest.mark.parametrize("name", ["Schnitt ä 1.svs", "切片 (1).svs", "a'b [c].svs"])
