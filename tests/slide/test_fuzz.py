@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+import vendors
 from making import SLIDES, made_tissue
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
@@ -74,6 +75,15 @@ def zarr(zarr_format: int) -> Callable[[Path], Path]:
     return write
 
 
+def vendor(name: str, suffix: str) -> Callable[[Path], Path]:
+    def write(folder: Path) -> Path:
+        path = folder / f"a{suffix}"
+        getattr(vendors, name)(path)
+        return path
+
+    return write
+
+
 def real(name: str) -> Callable[[Path], Path]:
     def copy(folder: Path) -> Path:
         found = sorted(SLIDES.rglob(name))
@@ -104,6 +114,11 @@ ALL = {
     "zarr 3": zarr(3),
     "dicom set": real("CMU-1-Small-Region"),
     "ndpi": real("*.ndpi"),
+    "leica": vendor("scn", ".scn"),
+    "philips": vendor("philips", ".tiff"),
+    "ventana": vendor("bif", ".bif"),
+    "trestle": vendor("trestle", ".tif"),
+    "qptiff": vendor("qptiff", ".qptiff"),
 }
 
 
