@@ -19,7 +19,7 @@ LOWER = {
     "pipeline": {"slide", "features", "mil", "export", "training"},
     "tuning": {"slide", "features", "mil", "export", "pipeline", "training"},
     "assessment": {"slide", "features", "mil", "export", "pipeline"},
-    "studies": {"slide", "features", "mil", "export", "pipeline"},
+    "studies": {"slide", "features", "mil", "export", "pipeline", "training"},
     "doctor": {"slide", "features", "mil", "export", "pipeline"},
     "demo": {"slide", "phantom", "features", "mil", "export", "pipeline"},
     "cli": {

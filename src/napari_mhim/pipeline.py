@@ -18,13 +18,16 @@ from napari_mhim.errors import CohortError, MhimError, WorkspaceError
 from napari_mhim.events import Note, Progress
 from napari_mhim.features.config import ExtractConfig
 from napari_mhim.mil.config import TrainConfig
-from napari_mhim.training import SPLIT, fit_table, locked, with_hints
+from napari_mhim.slide.files import refuse_twins
+from napari_mhim.slide.identity import slide_name
+from napari_mhim.slide.tissue import TissueConfig
+from napari_mhim.training import SPLIT, fit_table, locked, refuse_unknown, with_hints
 from napari_mhim.workspace import Workspace, safe
 
 if TYPE_CHECKING:
     from napari_mhim.mil.bags import Bag
     from napari_mhim.mil.bundle import BundleConfig
-    from napari_mhim.mil.cohort import Cohort, CohortRow
+    from napari_mhim.mil.cohort import Cohort
     from napari_mhim.mil.predict import Predictor
     from napari_mhim.mil.train import Finish
 
@@ -74,7 +77,11 @@ def features_path(workspace: Workspace, slide: str, config: ExtractConfig) -> Pa
 
 
 def extract_slides(
-    slides: Sequence[str], workspace: str, config: ExtractConfig
+    slides: Sequence[str],
+    workspace: str,
+    config: ExtractConfig,
+    tissue: TissueConfig | None = None,
+    renew: bool = False,
 ) -> Iterator[object]:
     """Extract features of slides, one after another; what is done is skipped.
 
@@ -86,6 +93,10 @@ def extract_slides(
         Folder of the workspace.
     config : ExtractConfig
         Encoder, scale, device.
+    tissue : TissueConfig, optional
+        How tissue is found; what is saved with each slide where not given.
+    renew : bool
+        Whether features of other tissue settings are made anew, and not refused.
 
     Yields
     ------
@@ -101,11 +112,13 @@ def extract_slides(
     """
     from napari_mhim.features.extract import extract
 
-    _refuse_twins(slides)
+    refuse_twins(slides)
     place = Workspace(Path(workspace))
     for slide in slides:
         try:
-            yield from extract(slide, features_path(place, slide, config), config)
+            path = features_path(place, slide, config)
+            wanted = tissue or place.tissue_path(slide_name(Path(slide)))
+            yield from extract(slide, path, config, wanted, renew)
         except WorkspaceError:
             raise
         except MhimError as err:
@@ -182,7 +195,8 @@ def watched(
     try:
         if path.suffix != ".h5":
             path = features_path(place, watch, config)
-            yield from extract(watch, path, config)
+            saved = place.tissue_path(slide_name(Path(watch)))
+            yield from extract(watch, path, config, saved)
         return replace(read_bag(path), path=watch if watch != str(path) else "")
     except MhimError as err:
         yield Note(f"{Path(watch).name} is not watched: {err}.")
@@ -228,15 +242,15 @@ def gather(
     if features:
         return read_folder(Path(features), table.rows, table.classes)
     place = Workspace(Path(workspace))
-    refuse_unknown(place, table.rows, config)
+    paths = {
+        r.slide: features_path(place, r.path or r.slide, config) for r in table.rows
+    }
+    refuse_unknown(table.rows, paths, place.root)
     slides = [row.path for row in table.rows if row.path]
     for event in extract_slides(slides, workspace, config):
         if isinstance(event, SlideFailed):
             raise CohortError(f"slide {event.slide!r} cannot be used: {event.reason}")
         yield event
-    paths = {
-        r.slide: features_path(place, r.path or r.slide, config) for r in table.rows
-    }
     bags, n_left_out = {}, 0
     for row in table.rows:
         bag = read_bag(paths[row.slide], row, table.classes)
@@ -256,6 +270,8 @@ def predict_slides(
     workspace: str,
     device: str = "auto",
     slide_mpp: float | None = None,
+    tissue: TissueConfig | None = None,
+    renew: bool = False,
 ) -> Iterator[object]:
     """Run a bundle on slides, one after another.
 
@@ -269,6 +285,8 @@ def predict_slides(
         Folder of features and results; one of ``settings.DEVICES``.
     slide_mpp : float, optional
         Micrometres per pixel for slides that do not say theirs.
+    tissue, renew
+        As :func:`extract_slides`.
 
     Yields
     ------
@@ -278,12 +296,12 @@ def predict_slides(
     from napari_mhim.mil.bundle import Bundle
     from napari_mhim.mil.predict import Predictor
 
-    _refuse_twins(slides)
+    refuse_twins(slides)
     place = Workspace(Path(workspace))
     predictor = Predictor(Bundle.open(bundle), device)
     for slide in slides:
         try:
-            yield from _predict(slide, predictor, place, slide_mpp)
+            yield from _predict(slide, predictor, place, slide_mpp, tissue, renew)
         except WorkspaceError:
             raise
         except MhimError as err:
@@ -296,12 +314,14 @@ def predict_slide(
     workspace: str,
     device: str = "auto",
     slide_mpp: float | None = None,
+    tissue: TissueConfig | None = None,
+    renew: bool = False,
 ) -> Iterator[object]:
     """Run a bundle on one slide: features, prediction, result file.
 
     Parameters
     ----------
-    slide, bundle, workspace, device, slide_mpp
+    slide, bundle, workspace, device, slide_mpp, tissue, renew
         As :func:`predict_slides`; ``slide`` is the path of one.
 
     Yields
@@ -322,7 +342,8 @@ def predict_slide(
     from napari_mhim.mil.predict import Predictor
 
     predictor = Predictor(Bundle.open(bundle), device)
-    yield from _predict(slide, predictor, Workspace(Path(workspace)), slide_mpp)
+    place = Workspace(Path(workspace))
+    yield from _predict(slide, predictor, place, slide_mpp, tissue, renew)
 
 
 def extract_config(
@@ -346,7 +367,12 @@ def extract_config(
 
 
 def _predict(
-    slide: str, predictor: "Predictor", place: Workspace, slide_mpp: float | None
+    slide: str,
+    predictor: "Predictor",
+    place: Workspace,
+    slide_mpp: float | None,
+    tissue: TissueConfig | None,
+    renew: bool,
 ) -> Iterator[object]:
     from napari_mhim.features.extract import extract
     from napari_mhim.features.store import FeatureStore
@@ -356,7 +382,8 @@ def _predict(
     bundle = predictor.bundle
     wanted = extract_config(bundle.config, predictor.device, slide_mpp)
     store_path = features_path(place, slide, wanted)
-    yield from extract(slide, store_path, wanted)
+    cut = tissue or place.tissue_path(slide_name(Path(slide)))
+    yield from extract(slide, store_path, wanted, cut, renew)
     yield Progress(f"prediction of {Path(slide).name}", 0, 1, "slides")
     with FeatureStore.open(store_path) as store:
         bag = replace(bag_of(store), path=slide)
@@ -368,32 +395,3 @@ def _predict(
     path = place.result_path(bundle.name, Path(slide).stem)
     result.save(path)
     yield PredictDone(slide, str(path))
-
-
-def refuse_unknown(
-    place: Workspace, rows: Sequence["CohortRow"], config: ExtractConfig
-) -> None:
-    """Refuse slides that have neither a path nor features here; CohortError names them."""
-    unknown = [
-        row.slide
-        for row in rows
-        if not row.path and not features_path(place, row.slide, config).is_file()
-    ]
-    if unknown:
-        named = ", ".join(unknown[:3]) + (" and more" if len(unknown) > 3 else "")
-        raise CohortError(
-            f"{len(unknown)} of {len(rows)} slides have neither a path in the "
-            f"table nor features in {str(place.root)!r} ({named}); add a column 'path'"
-        )
-
-
-def _refuse_twins(slides: Sequence[str]) -> None:
-    """Names are ids: two slides of one name would share features and results."""
-    seen: dict[str, str] = {}
-    for slide in slides:
-        name = Path(slide).stem
-        if name in seen:
-            raise CohortError(
-                f"two slides are named {name!r}: {seen[name]!r} and {slide!r}; rename one"
-            )
-        seen[name] = slide

@@ -4,7 +4,7 @@ Torch-free to import, like :mod:`napari_mhim.pipeline`, which gathers the bags.
 """
 
 import shutil
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ from napari_mhim.events import Note
 from napari_mhim.export.curves import draw_run
 from napari_mhim.features.config import ExtractConfig
 from napari_mhim.mil.bundle import Bundle
-from napari_mhim.mil.cohort import Cohort
+from napari_mhim.mil.cohort import Cohort, CohortRow
 from napari_mhim.mil.config import TrainConfig
 from napari_mhim.mil.hints import hinted_bags
 from napari_mhim.mil.milestones import FitDone
@@ -305,3 +305,33 @@ def _result(
         mask_ratio_high=seen.mask_ratio_high,
         provenance={"evidence limits": "this slide, epochs so far"},
     )
+
+
+def refuse_unknown(
+    rows: Sequence[CohortRow], features: Mapping[str, Path], root: Path
+) -> None:
+    """Refuse slides that have neither a path nor features.
+
+    Parameters
+    ----------
+    rows : sequence of CohortRow
+        Rows of a label table.
+    features : mapping of str to Path
+        Where each slide's features would be.
+    root : Path
+        The workspace, for the message.
+
+    Raises
+    ------
+    CohortError
+        If there are such; it names some.
+    """
+    unknown = [
+        row.slide for row in rows if not row.path and not features[row.slide].is_file()
+    ]
+    if unknown:
+        named = ", ".join(unknown[:3]) + (" and more" if len(unknown) > 3 else "")
+        raise CohortError(
+            f"{len(unknown)} of {len(rows)} slides have neither a path in the "
+            f"table nor features in {str(root)!r} ({named}); add a column 'path'"
+        )

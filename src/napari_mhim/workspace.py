@@ -7,6 +7,7 @@ read-only::
     features/<encoder>_<mpp>um_<px>px/<slide>.h5
     results/<bundle>/<slide>.h5
     regions/<slide>.geojson
+    tissue/<slide>.json                         how its tissue is found, where not by default
     labels.jsonl                                what readers said, line by line, never rewritten
     viewed/<slide>/<reader>.npz                 what a reader saw of it at 10× or more
     slides.json                                 where each slide lies, by fingerprint
@@ -62,6 +63,10 @@ class Workspace:
     def regions_path(self, slide: str) -> Path:
         """Give the path of the regions drawn on one slide."""
         return self.root / "regions" / f"{safe(slide)}.geojson"
+
+    def tissue_path(self, slide: str) -> Path:
+        """Give the path of the tissue settings saved with one slide."""
+        return self.root / "tissue" / f"{safe(slide)}.json"
 
     @property
     def labels_path(self) -> Path:

@@ -100,7 +100,7 @@ def ndimage_grown(mask: np.ndarray) -> np.ndarray:
 def test_without_dropping_pen_a_stroke_stays():
     image = Image.fromarray(PICTURE)
     ImageDraw.Draw(image).line([(40, 20), (120, 480)], fill=INKS["blue"], width=9)
-    mask = tissue_in(np.asarray(image), TissueConfig(drop_pen=False))
+    mask = tissue_in(np.asarray(image), TissueConfig(leave_out_pen=False))
     assert mask[250, 80]
 
 

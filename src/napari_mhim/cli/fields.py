@@ -11,6 +11,7 @@ import typer
 from napari_mhim._options import options
 from napari_mhim.errors import ConfigError
 from napari_mhim.settings import load_settings
+from napari_mhim.slide.tissue import TissueConfig
 
 Slides = Annotated[
     list[Path], typer.Argument(help="Slide files, or folders of slides.")
@@ -24,6 +25,9 @@ Pairs = Annotated[
 Features = Annotated[
     Path | None,
     typer.Option(help="Folder of features made elsewhere: <slide>.h5, .npy or .pt."),
+]
+Renew = Annotated[
+    bool, typer.Option(help="Make features of other tissue settings anew.")
 ]
 FEATURE_OPTIONS = ("encoder", "weights", "mpp", "patch_model_px", "slide_mpp")
 
@@ -81,6 +85,11 @@ def takes(
         return wrapped
 
     return decorate
+
+
+def asked(tissue: TissueConfig) -> TissueConfig | None:
+    """Give tissue settings that differ from the defaults, else what is saved counts: None."""
+    return None if tissue == TissueConfig() else tissue
 
 
 def explicit(context: typer.Context) -> set[str]:

@@ -20,7 +20,6 @@ LAYOUT = 1
 """Version of the ``mhim_*`` entries; a file of a later one is refused."""
 
 _BLOCK_ROWS = 4096
-_MISSING = "mhim_missing"
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +44,8 @@ class StoreMeta:
     """Share of a patch that it has in common with the next one."""
     min_tissue: float = 0.0
     """Least share of a patch that had to be tissue."""
+    tissue: str = ""
+    """Tissue settings in force, as JSON; "" where they were not noted."""
 
     def grid_hash(self) -> str:
         """Give a short hash of the grid: two grids that differ anywhere differ in it."""
@@ -73,7 +74,7 @@ def write_store(
     meta: StoreMeta,
     vectors: NDArray[np.float32],
     order: NDArray[np.int64],
-    missing: tuple[int, NDArray[np.int64]],
+    missing_tiles: int,
 ) -> None:
     """Write a store.
 
@@ -89,9 +90,8 @@ def write_store(
         The vectors in any order; may be mapped from a file.
     order : ndarray, shape (N,), int64
         Which of them belongs to each patch of the grid.
-    missing : tuple
-        How many tiles of the slide could not be read, and where they lie, (n, 4): y, x,
-        height, width in level-0 pixels.
+    missing_tiles : int
+        Tiles of the slide that could not be read.
 
     Raises
     ------
@@ -102,7 +102,7 @@ def write_store(
         with h5py.File(draft, "w") as file:
             _write_features(file, meta, vectors, order)
             _write_coords(file, path, meta)
-            _write_own(file, meta, *missing)
+            _write_own(file, meta, missing_tiles)
         _sync(draft)
     except (OSError, RuntimeError) as err:
         # HDF5 gives the system's reason in its text only, and on closing a RuntimeError
@@ -222,22 +222,8 @@ def _write_coords(file: h5py.File, path: Path, meta: StoreMeta) -> None:
     )
 
 
-def missing_boxes(file: h5py.File) -> NDArray[np.int64]:
-    """Read where tiles were missing, (n, 4): y, x, height, width in level-0 pixels.
-
-    Empty also in stores of earlier versions, which know only how many there were.
-    """
-    if _MISSING not in file:
-        return np.empty((0, 4), np.int64)
-    return np.asarray(file[_MISSING][:], np.int64).reshape(-1, 4)
-
-
-def _write_own(
-    file: h5py.File, meta: StoreMeta, missing_tiles: int, boxes: NDArray[np.int64]
-) -> None:
+def _write_own(file: h5py.File, meta: StoreMeta, missing_tiles: int) -> None:
     grid = meta.grid
-    if len(boxes):
-        file.create_dataset(_MISSING, data=boxes.astype("<i8"))
     file.create_dataset("mhim_grid", data=grid.cells.astype("<i4"))
     file.attrs.update(
         {
@@ -252,6 +238,7 @@ def _write_own(
             "mhim_patch_model_px": grid.patch_model_px,
             "mhim_overlap": float(meta.overlap),
             "mhim_min_tissue": float(meta.min_tissue),
+            "mhim_tissue": meta.tissue,
             "mhim_origin": np.asarray(grid.origin, "<f8"),
             "mhim_stride": np.asarray(grid.stride_px, "<f8"),
             "mhim_patch": np.asarray(grid.patch_px, "<f8"),
@@ -285,6 +272,7 @@ def _parse(file: h5py.File) -> tuple[StoreMeta, int]:
         grid=grid,
         overlap=float(attrs["mhim_overlap"]),
         min_tissue=float(attrs["mhim_min_tissue"]),
+        tissue=str(attrs.get("mhim_tissue", "")),
     )
     return meta, int(attrs["mhim_missing_tiles"])
 

@@ -218,6 +218,30 @@ def read_journal(store_path: Path) -> dict[str, Any] | None:
     return found
 
 
+def forget_other_part(store_path: Path, identity: Mapping[str, Any]) -> None:
+    """Remove the rows of an unfinished store that are of other patches of the same slide.
+
+    Parameters
+    ----------
+    store_path : Path
+        The store that was to come of them.
+    identity : mapping
+        What is wanted in their place, as JSON values.
+
+    Raises
+    ------
+    StoreError
+        If the journal is damaged.
+    """
+    found = read_journal(store_path)
+    cut = ("patches", "grid")
+    if found is None or all(found.get(key) == identity[key] for key in cut):
+        return
+    if all(found.get(key) == identity[key] for key in identity if key not in cut):
+        part_path(store_path).unlink(missing_ok=True)
+        journal_path(store_path).unlink(missing_ok=True)
+
+
 def _refuse_other(
     found: Mapping[str, Any], wanted: Mapping[str, Any], path: Path
 ) -> None:

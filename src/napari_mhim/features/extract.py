@@ -16,16 +16,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_mhim.errors import ConfigError
+from napari_mhim.errors import ConfigError, FeatureMismatchError
 from napari_mhim.events import Note, Progress
+from napari_mhim.features._part import forget_other_part
 from napari_mhim.features.config import ExtractConfig
+from napari_mhim.features.cut import Cut, settings_of
 from napari_mhim.features.encoder import Encoder, build_encoder
 from napari_mhim.features.store import FeatureStore, StoreMeta, StoreWriter
 from napari_mhim.settings import cpu_threads, resolve_device
 from napari_mhim.slide import open_slide
 from napari_mhim.slide.patches import PatchBatch, read_patches
-from napari_mhim.slide.tiling import grid_mpp, patch_grid
-from napari_mhim.slide.tissue import tissue_mask
+from napari_mhim.slide.tiling import grid_mpp
+from napari_mhim.slide.tissue import TissueConfig
+from napari_mhim.slide.tissue_file import as_text
 
 if TYPE_CHECKING:
     from napari_mhim.slide import Slide
@@ -76,7 +79,11 @@ def scale_of(config: ExtractConfig) -> tuple[float, int]:
 
 
 def extract(
-    slide_path: str | Path, store_path: str | Path, config: ExtractConfig
+    slide_path: str | Path,
+    store_path: str | Path,
+    config: ExtractConfig,
+    tissue: TissueConfig | Path | None = None,
+    renew: bool = False,
 ) -> Iterator[Progress | Note | ExtractDone]:
     """Extract the features of one slide; goes on where an earlier run was stopped.
 
@@ -88,6 +95,12 @@ def extract(
         Where the features are to be; the file appears when they are complete.
     config : ExtractConfig
         Encoder, grid, device.
+    tissue : TissueConfig or Path, optional
+        How tissue is found, or the file in which that may be saved with the slide; the
+        defaults where not given or not saved.
+    renew : bool
+        Whether features of other tissue settings are made anew, and not refused; those
+        that are there stay until the new ones are complete.
 
     Yields
     ------
@@ -105,7 +118,7 @@ def extract(
     UnknownPartError, ConfigError
         If the encoder cannot be built or its batch does not fit the device's memory.
     FeatureMismatchError
-        If features of another slide, encoder or grid lie there.
+        If features of another slide, encoder, grid or tissue lie there.
     StoreError
         If a damaged file lies there, another process is at it, or the encoder gives
         numbers that are none.
@@ -116,17 +129,22 @@ def extract(
     with open_slide(slide_path) as slide:
         # a slide that cannot be used is refused before weights are fetched
         mpp = grid_mpp(slide, config.slide_mpp)
-        yield from map(Note, slide.notes)
         yield Progress(f"encoder {config.encoder}", 0, 0)
         encoder = _encoder_of(config)
         grid_config = config.grid_config(encoder.mpp, encoder.patch_model_px)
+        cut = Cut(slide, mpp, grid_config, settings_of(tissue, slide))
         if path.exists():
             with FeatureStore.open(path) as store:
                 store.check(slide, encoder.id, grid_config, mpp)
-                yield ExtractDone(str(path), slide.name, len(store), skipped=True)
-            return
+                other = cut.differs_from(store)
+                if other and not renew:
+                    raise FeatureMismatchError(other)
+                if not other:
+                    yield ExtractDone(str(path), slide.name, len(store), skipped=True)
+                    return
+            yield Note(f"The features of slide {slide.name!r} are made anew.")
         yield Progress(f"tissue of {slide.name}", 0, 0)
-        grid = patch_grid(slide.shape, mpp, tissue_mask(slide), grid_config)
+        grid = cut.grid()
         meta = StoreMeta(
             slide_name=slide.name,
             fingerprint=slide.fingerprint,
@@ -137,7 +155,10 @@ def extract(
             grid=grid,
             overlap=grid_config.overlap,
             min_tissue=grid_config.min_tissue,
+            tissue=as_text(cut.tissue),
         )
+        if renew:
+            forget_other_part(path, meta.identity())
         with StoreWriter(path, meta, config.batch_size) as writer:
             yield from _fill(writer, slide, encoder, config)
             missing = writer.missing_tiles
@@ -145,7 +166,7 @@ def extract(
         if missing:
             yield Note(
                 f"{missing} tiles of slide {slide.name!r} are missing or "
-                "damaged; the model saw them as white, and the features say where"
+                "damaged; the model saw them as white"
             )
         yield ExtractDone(str(path), slide.name, len(grid))
 
@@ -171,7 +192,6 @@ def _fill(
     with _torch_threads(threads):
         for batch in _read_ahead(patches):
             features = _encode(encoder, batch.pixels)
-            writer.note_missing(slide.missing_boxes)
             writer.append(batch.index, features, before + slide.missing_tiles)
             yield Progress(stage, writer.n_rows, total)
 

@@ -146,8 +146,7 @@ def baseline_config(config: TrainConfig) -> TrainConfig:
     Returns
     -------
     TrainConfig
-        The same model and loop, recipe ``"plain"``, for ``baseline_epochs``; it learns
-        from no hints.
+        The same model and loop, recipe ``"plain"``, for ``baseline_epochs``.
     """
     return replace(
         config,
@@ -156,8 +155,6 @@ def baseline_config(config: TrainConfig) -> TrainConfig:
         start_from="",
         fine_tune=False,
         tune="all",
-        # a teacher that was told where the hard ones are finds them easy, and hides them
-        hint_weight=0.0,
         epochs=config.baseline_epochs or config.epochs,
     )
 

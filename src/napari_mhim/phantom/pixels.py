@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import binary_closing
 
 from napari_mhim.phantom.anatomy import Anatomy, grow, lattice
 from napari_mhim.phantom.artefacts import spoil, truth_masks
@@ -22,6 +23,7 @@ from napari_mhim.phantom.truth import PhantomTruth
 
 BAND_ROWS = 8
 """Coarse rows composed at a time: few enough to stay in the processor's cache."""
+_FAINTEST = 10  # of 255: what is less densely stained counts as glass
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +37,7 @@ class Phantom:
     truth: PhantomTruth
     """Where its lesions are."""
     masks: Mapping[str, NDArray[np.bool_]]
-    """Where tissue, pen, fold, blur and bubble are, at every eighth pixel: (i, j) is
+    """Where stained tissue, pen, fold, blur and bubble are, at every eighth pixel: (i, j) is
     level-0 pixel (8 i, 8 j), the last row and column may lie outside."""
 
     @property
@@ -62,8 +64,11 @@ def render(config: PhantomConfig) -> Phantom:
     _stamp_nuclei(body, haematoxylin, eosin)
     rgb = _shine(haematoxylin, eosin, body.rng, config.stain)
     shapes = spoil(rgb, body)
-    masks = {"tissue": body.tissue > 0, **truth_masks(shapes, body.y, body.x)}
-    masks["pen"] = np.zeros_like(masks["tissue"])
+    masks = {
+        "tissue": _stained(haematoxylin, eosin, body.tissue.shape),
+        "pen": np.zeros(body.tissue.shape, bool),
+        **truth_masks(shapes, body.y, body.x),
+    }
     if config.pen:
         masks["pen"] = draw_pen(rgb, config.mpp, body.rng, config.ink)
     polygons = {
@@ -99,6 +104,17 @@ def _lay_stains(body: Anatomy) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         band = slice(first * CELL_PX, last * CELL_PX)
         _compose(here, body.config.mpp, haematoxylin[band], eosin[band])
     return haematoxylin[:height], eosin[:height]
+
+
+def _stained(
+    haematoxylin: NDArray[np.uint8], eosin: NDArray[np.uint8], shape: tuple[int, int]
+) -> NDArray[np.bool_]:
+    """Give where stain was laid, at the nodes of the coarse maps."""
+    mask = np.zeros(shape, bool)
+    laid = np.maximum(haematoxylin[::CELL_PX, ::CELL_PX], eosin[::CELL_PX, ::CELL_PX])
+    # between two fibres there is no stain, and yet tissue
+    mask[: laid.shape[0], : laid.shape[1]] = binary_closing(laid > _FAINTEST)
+    return mask
 
 
 def _compose(

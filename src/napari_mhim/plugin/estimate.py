@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
-from napari_mhim.slide import GridConfig, grid_mpp, open_slide, patch_grid, tissue_mask
+from napari_mhim.features.cut import Cut, settings_of
+from napari_mhim.slide import GridConfig, grid_mpp, open_slide
 
 
 @dataclass(frozen=True)
@@ -15,7 +17,7 @@ class PatchCount:
 
 
 def count_patches(
-    slide: str, config: GridConfig, slide_mpp: float | None
+    slide: str, config: GridConfig, slide_mpp: float | None, tissue: Path | None = None
 ) -> Iterator[PatchCount]:
     """Find a slide's tissue and count its patches.
 
@@ -27,6 +29,8 @@ def count_patches(
         The model's grid.
     slide_mpp : float, optional
         Micrometres per pixel, for a slide that does not say its own.
+    tissue : Path, optional
+        Where tissue settings may be saved with the slide.
 
     Yields
     ------
@@ -40,5 +44,5 @@ def count_patches(
     """
     with open_slide(slide) as opened:
         mpp = grid_mpp(opened, slide_mpp)
-        grid = patch_grid(opened.shape, mpp, tissue_mask(opened), config)
+        grid = Cut(opened, mpp, config, settings_of(tissue, opened)).grid()
     yield PatchCount(len(grid))

@@ -1,9 +1,9 @@
 """Which files of a folder are slides, by their suffix: the command line's inputs."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from napari_mhim.errors import SlideError
+from napari_mhim.errors import CohortError, SlideError
 from napari_mhim.slide.address import url_of
 from napari_mhim.slide.identity import ZARR
 
@@ -79,3 +79,26 @@ def slides_among(folder: Path, members: Iterable[Path]) -> Iterator[Path]:
             yield folder
         elif suffix in SUFFIXES and suffix != _DICOM:
             yield member
+
+
+def refuse_twins(slides: Sequence[str]) -> None:
+    """Refuse two slides of one name, which would share features and results.
+
+    Parameters
+    ----------
+    slides : sequence of str
+        Their paths.
+
+    Raises
+    ------
+    CohortError
+        If two have the same name; it names both.
+    """
+    seen: dict[str, str] = {}
+    for slide in slides:
+        name = Path(slide).stem
+        if name in seen:
+            raise CohortError(
+                f"two slides are named {name!r}: {seen[name]!r} and {slide!r}; rename one"
+            )
+        seen[name] = slide

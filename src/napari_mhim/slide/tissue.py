@@ -1,24 +1,33 @@
-"""Where a slide holds tissue: glass, pen, black borders and lost regions left out.
+"""Where a slide holds tissue: glass, black borders, lost regions and artefacts left out.
 
 1. look at the slide at a low level, and decide whether it is stained tissue on bright
    glass or glows on a dark ground;
 2. bright: optical density against the slide's own glass; what absorbs is tissue, unless
-   its colour is a pen's or it is black;
+   it is black;
 3. dark: what glows above the ground's noise;
-4. close gaps, fill small holes, drop specks.
+4. close gaps, fill small holes, drop specks;
+5. find ink, folds and air bubbles on the same picture, and what is out of focus at a
+   finer level; leave out those that are not wanted.
+
+Steps 1 (:func:`look`) and 2 to 5 (:func:`find_tissue`) are apart, so that a setting can
+be tried again without reading the slide again.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_mhim.errors import ConfigError
+from napari_mhim.slide._masks import Floats, Mask, closed, grown, large, smoothed
+from napari_mhim.slide.quality import bubbles, folds, out_of_focus, pen
+from napari_mhim.slide.sharpness import blur_um
 from napari_mhim.slide.slide import Slide
 
-Mask = NDArray[np.bool_]
-Floats = NDArray[np.float32]
+ARTEFACTS = ("pen", "blur", "bubbles", "folds")
+"""What can be found and left out, by the names of :attr:`TissueMask.artefacts`."""
 
 # what the scanner did not see is written as black, and jpeg leaves it nearly so
 _BLACK = 24
@@ -27,37 +36,77 @@ _DARK, _GLASS = 70, 110
 # glass is grey: a brightest colour with more chroma than this is tissue from edge to edge
 _GLASS_CHROMA = 0.12
 _PLAIN_GLASS = 240.0
-# blurred rim of a pen's stroke, as a share of the picture's long side
-_RIM_SHARE = 0.004
 # how far glowing nuclei lie apart, as a share of the picture's long side
 _JOIN_SHARE = 0.003
+_RANGES = {
+    "min_share": (0, 1),
+    "fill_share": (0, 1),
+    "pen_density": (0.05, 1),
+    "blur_um": (0.5, 10),
+    "bubble_um": (30, 5000),
+    "fold_times": (1.1, 5),
+}
 
 
 @dataclass(frozen=True)
 class TissueConfig:
-    """How tissue is told from the rest. Lengths are pixels of the small picture."""
+    """How tissue is told from the rest, and what of it is left out."""
 
     max_px: int = 1536
-    """Long side of the picture that is looked at."""
+    """Long side of the small picture of the slide that is looked at, px."""
     density: float | None = None
     """Optical density from which on a pixel is tissue; None takes it from the slide."""
     min_share: float = 1e-5
     """Share of the picture below which a piece of tissue is a speck."""
     fill_share: float = 1e-4
     """Share of the picture up to which a hole in tissue is filled."""
-    drop_pen: bool = True
+    leave_out_pen: bool = True
     """Whether strokes of blue, green, red and black ink are left out."""
+    leave_out_blur: bool = True
+    """Whether tissue out of focus is left out."""
+    leave_out_bubbles: bool = True
+    """Whether air bubbles are left out."""
+    leave_out_folds: bool = True
+    """Whether folds are left out."""
+    pen_density: float = 0.15
+    """Optical density from which on ink counts, 0.05 to 1; less finds fainter strokes."""
+    blur_um: float = 1.2
+    """Blur from which on tissue is out of focus, as the deviation of a Gaussian in µm."""
+    bubble_um: float = 100.0
+    """Least diameter of an air bubble, µm."""
+    fold_times: float = 1.5
+    """How many times denser than the tissue about it the core of a fold is, 1.1 to 5."""
 
     def __post_init__(self) -> None:
         if self.max_px < 16:
             raise ConfigError(f"max_px must be at least 16, got {self.max_px}")
         if self.density is not None and not 0 < self.density < 3:
             raise ConfigError(f"density must be in (0, 3), got {self.density}")
-        for name in ("min_share", "fill_share"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ConfigError(
-                    f"{name} must be in [0, 1), got {getattr(self, name)}"
-                )
+        for name, (low, high) in _RANGES.items():
+            value = getattr(self, name)
+            if not low <= value <= high or (name.endswith("share") and value == high):
+                end = ")" if name.endswith("share") else "]"
+                raise ConfigError(f"{name} must be in [{low}, {high}{end}, got {value}")
+
+    def leaves_out(self, artefact: str) -> bool:
+        """Tell whether one of :data:`ARTEFACTS` is left out."""
+        return bool(getattr(self, f"leave_out_{artefact}"))
+
+    def in_force(self) -> dict[str, Any]:
+        """Give the settings that change the outcome: none of an artefact that is kept."""
+        values = asdict(self)
+        for artefact, setting in _SETTING_OF.items():
+            if not self.leaves_out(artefact):
+                del values[setting]
+        return values
+
+
+_SETTING_OF = {
+    "pen": "pen_density",
+    "blur": "blur_um",
+    "bubbles": "bubble_um",
+    "folds": "fold_times",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,9 +114,12 @@ class TissueMask:
     """Where tissue is, on a coarse raster over the whole slide."""
 
     mask: Mask
-    """Shape (rows, cols), True on tissue."""
+    """Shape (rows, cols), True on tissue that is used: what is left out is not."""
     px: tuple[float, float]
     """(y, x) level-0 pixels that one pixel of the mask covers."""
+    artefacts: Mapping[str, Mask] = field(default_factory=dict)
+    """By name of :data:`ARTEFACTS`, shape (rows, cols): True where it lies, whether left
+    out or not; without those that were not or could not be looked for."""
 
     @property
     def share(self) -> float:
@@ -75,15 +127,36 @@ class TissueMask:
         return float(self.mask.mean())
 
 
-def tissue_mask(slide: Slide, config: TissueConfig | None = None) -> TissueMask:
+@dataclass(frozen=True, eq=False)
+class SlideLook:
+    """What finding tissue needs to see of a slide."""
+
+    picture: NDArray[np.uint8]
+    """The whole slide, shape (rows, cols, 3), RGB."""
+    px: tuple[float, float]
+    """(y, x) level-0 pixels of one of its pixels."""
+    px_um: tuple[float, float] | None
+    """(y, x) µm of one of its pixels, None where the slide's scale is not known."""
+    blur_um: Floats | None = None
+    """Blur in µm on a raster of its own, NaN where not known; None where not measured."""
+
+
+def tissue_mask(
+    slide: Slide,
+    config: TissueConfig | None = None,
+    mpp: tuple[float, float] | None = None,
+) -> TissueMask:
     """Find the tissue of a slide.
 
     Parameters
     ----------
     slide : Slide
-        Open; only its low levels are read where it has such.
+        Open; its low levels are read, and one of about 1 µm per pixel for the blur.
     config : TissueConfig, optional
         The defaults where not given.
+    mpp : tuple of float, optional
+        (y, x) µm per level-0 pixel, where the slide does not say; without any, only ink
+        is looked for.
 
     Returns
     -------
@@ -91,14 +164,90 @@ def tissue_mask(slide: Slide, config: TissueConfig | None = None) -> TissueMask:
         All False on an empty slide.
     """
     config = config or TissueConfig()
-    picture = slide.thumbnail(config.max_px)
-    mask = tissue_in(picture, config)
-    height, width = (n / m for n, m in zip(slide.shape, mask.shape, strict=True))
-    return TissueMask(mask, (height, width))
+    seen = look(slide, config.max_px, mpp, with_blur=config.leave_out_blur)
+    return find_tissue(seen, config)
+
+
+def look(
+    slide: Slide,
+    max_px: int = TissueConfig.max_px,
+    mpp: tuple[float, float] | None = None,
+    *,
+    with_blur: bool = True,
+) -> SlideLook:
+    """Look at a slide: all that is read of it to find its tissue.
+
+    Parameters
+    ----------
+    slide : Slide
+        Open.
+    max_px : int
+        Long side of the small picture.
+    mpp : tuple of float, optional
+        As :func:`tissue_mask`.
+    with_blur : bool
+        Whether to measure the blur, which reads a finer level.
+
+    Returns
+    -------
+    SlideLook
+        What was seen.
+    """
+    picture = slide.thumbnail(max_px)
+    mpp = mpp or slide.mpp
+    shape = picture.shape[:2]
+    height, width = (n / m for n, m in zip(slide.shape, shape, strict=True))
+    um = None if mpp is None else (height * mpp[0], width * mpp[1])
+    seen = SlideLook(picture, (height, width), um)
+    if mpp is None or not with_blur:
+        return seen
+    tissue = find_tissue(seen, _KEEP_ALL).mask
+    return replace(seen, blur_um=blur_um(slide, mpp, tissue))
+
+
+def find_tissue(seen: SlideLook, config: TissueConfig) -> TissueMask:
+    """Find tissue and artefacts in what was seen of a slide.
+
+    Parameters
+    ----------
+    seen : SlideLook
+        As :func:`look` gives it.
+    config : TissueConfig
+        How; its ``max_px`` is not asked for any more.
+
+    Returns
+    -------
+    TissueMask
+        Tissue, and each artefact that can be told.
+    """
+    picture, shape = seen.picture, seen.picture.shape[:2]
+    found: dict[str, Mask] = {}
+    if is_dark_field(picture):
+        tissue = _tidied(_glowing(picture), config)
+    else:
+        black = unseen(picture)
+        density = optical_density(picture, ~black)  # (rows, cols, 3)
+        found["pen"] = pen(density, seen.px_um, config.pen_density) & ~black
+        out = black | found["pen"] if config.leave_out_pen else black
+        smooth = smoothed(density.mean(axis=2))
+        limit = config.density or _density_limit(smooth, ~out)
+        tissue = _tidied((smooth > limit) & ~out, config) & ~out
+        if seen.px_um is not None:
+            ink, um = found["pen"], seen.px_um
+            found["bubbles"] = bubbles(density, ink, um, config.bubble_um)
+            plain = tissue & ~ink & ~found["bubbles"]
+            found["folds"] = folds(density, plain, um, config.fold_times)
+    if seen.blur_um is not None:
+        blurred = out_of_focus(seen.blur_um, shape, config.blur_um)
+        found["blur"] = blurred & tissue
+    for artefact, mask in found.items():
+        if config.leaves_out(artefact):
+            tissue = tissue & ~mask
+    return TissueMask(tissue, seen.px, found)
 
 
 def tissue_in(picture: NDArray[np.uint8], config: TissueConfig) -> Mask:
-    """Find the tissue in a small picture of a whole slide.
+    """Find the tissue in a small picture of a whole slide, ink left out.
 
     Parameters
     ----------
@@ -112,14 +261,15 @@ def tissue_in(picture: NDArray[np.uint8], config: TissueConfig) -> Mask:
     ndarray, shape (rows, cols), bool
         True on tissue.
     """
-    if is_dark_field(picture):
-        return _tidied(_glowing(picture), config)
-    black = unseen(picture)
-    density = optical_density(picture, ~black)  # (rows, cols, 3)
-    ink = pen(density) if config.drop_pen else np.zeros_like(black)
-    smooth = _smoothed(density.mean(axis=2))
-    limit = config.density or _density_limit(smooth, ~(black | ink))
-    return _tidied((smooth > limit) & ~black & ~ink, config) & ~black & ~ink
+    return find_tissue(SlideLook(picture, (1.0, 1.0), None), config).mask
+
+
+_KEEP_ALL = TissueConfig(
+    leave_out_pen=False,
+    leave_out_blur=False,
+    leave_out_bubbles=False,
+    leave_out_folds=False,
+)
 
 
 def is_dark_field(picture: NDArray[np.uint8]) -> bool:
@@ -159,7 +309,7 @@ def unseen(picture: NDArray[np.uint8]) -> Mask:
     brightest = picture.max(axis=2)
     # on a dim slide nuclei are nearly black as well; lost regions are black altogether
     limit = min(_BLACK, 0.1 * float(np.percentile(brightest, 99)))
-    return _grown(_large(brightest <= limit, 32), 2)
+    return grown(large(brightest <= limit, 32), 2)
 
 
 def optical_density(picture: NDArray[np.uint8], seen: Mask) -> Floats:
@@ -180,38 +330,6 @@ def optical_density(picture: NDArray[np.uint8], seen: Mask) -> Floats:
     light = picture.astype(np.float32)
     density = np.log(_glass(light[seen]) + 1) - np.log(light + 1)
     return np.asarray(np.maximum(density, 0), np.float32)
-
-
-def pen(density: Floats) -> Mask:
-    """Find ink of a marker: blue, green, red or black.
-
-    Haematoxylin and eosin take green away most, red and blue less; the markers' inks
-    take red most (blue and green ink), green and blue alike and no red (red ink), or all
-    three alike and nearly all of it (black ink).
-
-    Parameters
-    ----------
-    density : ndarray, shape (rows, cols, 3), float32
-        Optical density of red, green, blue.
-
-    Returns
-    -------
-    ndarray, shape (rows, cols), bool
-        True on ink, a little wider than it.
-    """
-    from scipy import ndimage
-
-    red, green, blue = (ndimage.gaussian_filter(density[..., i], 1) for i in range(3))
-    cold = (red > 1.3 * green + 0.05) & (red > 0.15)
-    warm = (green > 0.8) & (blue > 0.8 * green) & (red < 0.3 * green)
-    least, most = (
-        np.minimum(np.minimum(red, green), blue),
-        np.maximum(np.maximum(red, green), blue),
-    )
-    black = (least > 0.9) & (most - least < 0.25 * most)
-    strokes = _large(cold | warm | black, 12)
-    # the blurred rim of a stroke has the colours of tissue: as wide as it can be
-    return _grown(strokes, max(6, round(_RIM_SHARE * max(density.shape))))
 
 
 def _glass(colours: Floats) -> Floats:
@@ -245,7 +363,7 @@ def _glowing(picture: NDArray[np.uint8]) -> Mask:
 
     # wide enough to join the nuclei of one piece of tissue
     width = _JOIN_SHARE * max(picture.shape)
-    signal = _smoothed(picture.max(axis=2).astype(np.float32), width)
+    signal = smoothed(picture.max(axis=2).astype(np.float32), width)
     ground = float(np.percentile(signal, 20))
     spread = float(np.median(np.abs(signal[signal <= np.median(signal)] - ground)))
     limit = max(float(threshold_triangle(signal)), ground + 6 * spread, ground + 3)
@@ -253,42 +371,8 @@ def _glowing(picture: NDArray[np.uint8]) -> Mask:
     return glowing
 
 
-def _smoothed(values: Floats, sigma: float = 1.0) -> Floats:
-    from scipy import ndimage
-
-    smooth: Floats = ndimage.gaussian_filter(values, sigma)
-    return smooth
-
-
 def _tidied(mask: Mask, config: TissueConfig) -> Mask:
-    from scipy import ndimage
-
-    padded = np.pad(mask, 3)
-    closed = ndimage.binary_closing(padded, _disk(2))[3:-3, 3:-3] | mask
-    holes = ~closed
-    filled = closed | (holes & ~_large(holes, config.fill_share * mask.size))
-    return _large(filled, max(4, config.min_share * mask.size))
-
-
-def _large(mask: Mask, least: float) -> Mask:
-    """Keep the connected pieces of at least so many pixels."""
-    from scipy import ndimage
-
-    pieces, _ = ndimage.label(mask)
-    sizes = np.bincount(pieces.ravel())
-    keep = sizes >= least
-    keep[0] = False
-    kept: Mask = keep[pieces]
-    return kept
-
-
-def _grown(mask: Mask, radius: int) -> Mask:
-    from scipy import ndimage
-
-    grown: Mask = ndimage.binary_dilation(mask, _disk(radius))
-    return grown
-
-
-def _disk(radius: int) -> Any:
-    axis = np.arange(-radius, radius + 1)
-    return axis[:, None] ** 2 + axis**2 <= radius**2 + 1
+    shut = closed(mask, 2)
+    holes = ~shut
+    filled = shut | (holes & ~large(holes, config.fill_share * mask.size))
+    return large(filled, max(4, config.min_share * mask.size))

@@ -1,0 +1,272 @@
+"""What lies on a slide and is no tissue to look at: ink, folds, air bubbles.
+
+Each is found on a small picture of the whole slide by one rule on its optical density,
+and comes as a mask of its own. What is out of focus needs detail that the small picture
+has not: see :mod:`napari_mhim.slide.sharpness`.
+
+The rules know how these things come about, not how they look on one scanner: ink absorbs
+other colours than haematoxylin and eosin, a fold is tissue seen twice, and the rim of a
+bubble bends all colours away alike. They were set on made slides and looked at on real
+ones; their defaults rather miss a little than take tissue away.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_mhim.slide._masks import (
+    Floats,
+    Mask,
+    averaged,
+    closed,
+    grown,
+    large,
+    resampled,
+    smoothed,
+)
+
+COARSE_UM = 8.0
+"""Width of a pixel on which folds and bubbles are looked for, µm: above a nucleus'."""
+
+# blurred rim of a pen's stroke, as a share of the picture's long side
+_RIM_SHARE = 0.004
+# optical density of red, green, blue: Ruifrok and Johnston, "Quantification of
+# histochemical staining by color deconvolution", Anal Quant Cytol Histol 23, 2001
+_STAINS = np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11]])
+# a fold is a strip: so many times longer than wide, and at least so long
+_FOLD_STRETCH, _FOLD_LENGTH_UM = 2.5, 150.0
+# from a fold's core outwards, as a share of the density its core must have
+_FOLD_EDGE = 0.85
+# haematoxylin comes in nuclei and varies by itself: so much more of it there must be, and
+# so many times as much more than of eosin there may be
+_FOLD_BLUE, _FOLD_ALIKE = 1.15, 1.3
+# on a smaller field than this, µm, one does not see what is usual about a place
+_FIELD_UM = 1000.0
+# what is "about" a place, and what is the place itself, as deviations in µm
+_ABOUT_UM, _HERE_UM = 150.0, 14.0
+# density of ink, natural logarithm, that no stain reaches over a stroke's width
+_DENSE_INK = 1.6
+# half the width of the finest stroke of a pen, µm
+_STROKE_UM = 20.0
+# the rim of a bubble: grey, hence alike in all colours, and dense enough to be one
+_RIM_GREY, _RIM_DENSITY = 0.6, 0.3
+# share of a bubble's outline that is such a rim, and of its hull that it fills
+_RIM_WHOLE, _BUBBLE_ROUND = 0.6, 0.85
+
+
+def pen(
+    density: Floats, px_um: tuple[float, float] | None, faintest: float = 0.15
+) -> Mask:
+    """Find ink of a marker: blue, green, red or black.
+
+    Haematoxylin and eosin take green away most, red and blue less; the markers' inks
+    take red most (blue and green ink), green and blue alike and no red (red ink), or all
+    three alike and nearly all of it (black ink).
+
+    Parameters
+    ----------
+    density : ndarray, shape (rows, cols, 3), float32
+        Optical density of red, green, blue, natural logarithm.
+    px_um : tuple of float, optional
+        (y, x) µm that a pixel covers: a stroke is wider than the rim of an air bubble or
+        a flake of pigment. Where it is not known, every width counts.
+    faintest : float
+        Density of red from which blue and green ink counts; red and black in proportion.
+
+    Returns
+    -------
+    ndarray, shape (rows, cols), bool
+        True on ink, a little wider than it.
+    """
+    red, green, blue = (smoothed(density[..., i]) for i in range(3))
+    strength = faintest / 0.15
+    least, most = (
+        np.minimum(np.minimum(red, green), blue),
+        np.maximum(np.maximum(red, green), blue),
+    )
+    # where ink is as dense as this there may be tissue beneath, which adds its own colours
+    dense = most > _DENSE_INK * strength
+    cold = (red > 1.3 * green + 0.05 * strength) & (red > faintest)
+    cold |= dense & (red > 1.05 * green)
+    warm = (green > 0.8 * strength) & (blue > 0.8 * green) & (red < 0.3 * green)
+    warm |= dense & (blue > 0.62 * green) & (red < 0.35 * green)
+    black = (least > 0.9 * strength) & (most - least < 0.25 * most)
+    black |= (least > _DENSE_INK * strength) & (most - least < 0.5 * most)
+    # the blurred rim of a stroke has the colours of tissue: as wide as it can be
+    rim_px = max(6, round(_RIM_SHARE * max(density.shape)))
+    # nuclei under the ink have colours of their own
+    strokes = large(closed(large(cold | warm | black, 12), rim_px // 2), 12)
+    if px_um is not None:
+        strokes = _wide(strokes, px_um)
+    return grown(strokes, rim_px) if strokes.any() else strokes
+
+
+def folds(
+    density: Floats, tissue: Mask, px_um: tuple[float, float], times: float = 1.5
+) -> Mask:
+    """Find strips in which the tissue lies doubled.
+
+    Such a strip is denser than the tissue about it in both stains at once (a crowd of
+    nuclei is so in haematoxylin, blood and muscle in eosin) and long. That folds are found
+    by being darker and more saturated than their slide, from a core outwards, is from
+    Kothari et al., "Eliminating tissue-fold artifacts in histopathological whole-slide
+    images for improved image-based prediction of cancer grade", J Pathol Inform 4, 2013;
+    stains in place of saturation, the neighbourhood in place of the slide, and the shape
+    are ours.
+
+    Parameters
+    ----------
+    density : ndarray, shape (rows, cols, 3), float32
+        Optical density of red, green, blue, natural logarithm.
+    tissue : ndarray, shape (rows, cols), bool
+        Tissue without ink.
+    px_um : tuple of float
+        (y, x) µm that a pixel covers.
+    times : float
+        How many times denser than the tissue about it a fold's core is.
+
+    Returns
+    -------
+    ndarray, shape (rows, cols), bool
+        True on folds.
+    """
+    from skimage.filters import apply_hysteresis_threshold
+
+    if max(n * um for n, um in zip(tissue.shape, px_um, strict=True)) < _FIELD_UM:
+        return np.zeros_like(tissue)
+    step = _step(px_um)
+    um = px_um[0] * step[0], px_um[1] * step[1]
+    on = averaged(tissue[..., None].astype(np.float32), step)[..., 0]
+    coarse = averaged(density * tissue[..., None], step)
+    blue, pink = np.moveaxis(coarse @ np.linalg.pinv(_STAINS).astype(np.float32), 2, 0)
+    total = _against_neighbours(coarse.mean(axis=2), on, um)
+    more_blue, more_pink = (_against_neighbours(v, on, um) for v in (blue, pink))
+    alike = (more_blue > _FOLD_BLUE) & (more_blue < _FOLD_ALIKE * more_pink)
+    high = np.where(alike & (on > 0.5), np.minimum(total, more_pink), 0)
+    strips = apply_hysteresis_threshold(high, _FOLD_EDGE * times, times)
+    return resampled(_long(strips, um), tissue.shape) & tissue
+
+
+def bubbles(
+    density: Floats, ink: Mask, px_um: tuple[float, float], least_um: float = 100.0
+) -> Mask:
+    """Find air caught under the coverslip: round areas within a dark grey rim.
+
+    Parameters
+    ----------
+    density : ndarray, shape (rows, cols, 3), float32
+        Optical density of red, green, blue, natural logarithm.
+    ink : ndarray, shape (rows, cols), bool
+        Ink of a pen: a ring of it is none, but it may cover a part of a rim.
+    px_um : tuple of float
+        (y, x) µm that a pixel covers.
+    least_um : float
+        Least diameter, µm.
+
+    Returns
+    -------
+    ndarray, shape (rows, cols), bool
+        True on bubbles, their rim included.
+    """
+    from scipy import ndimage
+    from skimage.measure import regionprops
+
+    step = _step(px_um)
+    coarse = averaged(density, step)
+    inked = averaged(ink[..., None].astype(np.float32), step)[..., 0] > 0.5
+    least, most = coarse.min(axis=2), coarse.max(axis=2)
+    rim = (least > _RIM_DENSITY) & (least > _RIM_GREY * most) & ~inked
+    wall = closed(rim | inked, 2)
+    inside, _ = ndimage.label(ndimage.binary_fill_holes(wall) & ~wall)
+    found = np.zeros_like(rim)
+    area_um2 = px_um[0] * step[0] * px_um[1] * step[1]
+    for piece in regionprops(inside):
+        if piece.area * area_um2 < np.pi / 4 * least_um**2:
+            continue
+        if piece.solidity < _BUBBLE_ROUND:
+            continue
+        shape = inside == piece.label
+        edge = grown(shape, 2) & ~shape
+        if (edge & grown(rim, 1)).sum() >= _RIM_WHOLE * edge.sum():
+            found |= grown(shape, 3) & (shape | wall)
+    return resampled(found, ink.shape)
+
+
+def out_of_focus(blur_um: Floats, shape: tuple[int, int], least_um: float) -> Mask:
+    """Find what is blurred, in pieces that are worth leaving out.
+
+    Parameters
+    ----------
+    blur_um : ndarray, shape (rows, cols), float32
+        As ``sharpness.blur_um`` gives it, NaN where nothing is known.
+    shape : tuple of int
+        Rows and columns of the mask wanted.
+    least_um : float
+        Blur from which on it counts, µm.
+
+    Returns
+    -------
+    ndarray, shape ``shape``, bool
+        True where out of focus.
+    """
+    blurred = np.nan_to_num(blur_um) >= least_um
+    return resampled(closed(large(blurred, 4), 1), shape)
+
+
+def _step(px_um: tuple[float, float]) -> tuple[int, int]:
+    """Give how many pixels make a coarse one, (y, x)."""
+    down, right = (max(1, round(COARSE_UM / um)) for um in px_um)
+    return down, right
+
+
+def _against_neighbours(
+    values: Floats, weight: Floats, px_um: tuple[float, float]
+) -> Floats:
+    """Give how many times a place's value is its neighbourhood's, shape (rows, cols).
+
+    What stands out is counted once only as so much as it may differ, or a fold would
+    raise what it is held against.
+    """
+    here = _mean(values, weight, px_um, _HERE_UM)
+    about = _mean(values, weight, px_um, _ABOUT_UM)
+    for _ in range(2):
+        kept = np.minimum(here, 1.2 * about) * weight
+        about = _mean(kept, weight, px_um, _ABOUT_UM)
+    return np.asarray(here / np.maximum(about, 1e-3), np.float32)
+
+
+def _mean(
+    values: Floats, weight: Floats, px_um: tuple[float, float], wide_um: float
+) -> Floats:
+    """Smooth values that count by weight, given times their weight."""
+    sigma = wide_um / px_um[0], wide_um / px_um[1]
+    weights = np.maximum(smoothed(weight, sigma), 1e-3)
+    return np.asarray(smoothed(values, sigma) / weights, np.float32)
+
+
+def _wide(mask: Mask, px_um: tuple[float, float]) -> Mask:
+    """Keep what is as wide as a stroke, and what belongs to that."""
+    from scipy import ndimage
+
+    if not mask.any():
+        return mask
+    inside: NDArray[np.float64] = ndimage.distance_transform_edt(mask, sampling=px_um)
+    core: Mask = inside >= _STROKE_UM
+    if not core.any():
+        return core
+    away = ndimage.distance_transform_edt(~core, sampling=px_um)
+    kept: Mask = mask & (away <= 1.5 * _STROKE_UM)
+    return kept
+
+
+def _long(mask: Mask, px_um: tuple[float, float]) -> Mask:
+    """Keep the pieces that are strips."""
+    from skimage.measure import label, regionprops
+
+    pieces: NDArray[np.int64] = label(closed(mask, 1), connectivity=2)
+    um = float(np.sqrt(px_um[0] * px_um[1]))
+    kept = np.zeros_like(mask)
+    for piece in regionprops(pieces):
+        length, width = piece.axis_major_length, max(piece.axis_minor_length, 1.0)
+        if length * um >= _FOLD_LENGTH_UM and length >= _FOLD_STRETCH * width:
+            kept[pieces == piece.label] = True
+    return kept
