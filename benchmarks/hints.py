@@ -6,8 +6,8 @@ Each seed is a cohort of its own, of which half the positive slides hold hard le
 only. A reader is made up who draws on four training slides: round each hard lesion of
 three of them, half a patch too wide, named "tumour"; and round half of a slide without
 lesions, named "normal". The same slides are trained on with these regions as hints
-(``hint_weight``) and without; nothing else differs, seeds included. Validation and
-held-out slides have no regions.
+(``hint_weight``) and without; nothing else differs, seeds included. MHIM starts from the
+same baseline, which is not told. Validation and held-out slides have no regions.
 
 Judged on held-out slides, as ``benchmarks/instances.py`` judges: AUC of slides with hard
 lesions only, and of patches inside positive slides by class evidence and by attention.
@@ -110,19 +110,16 @@ def main() -> None:
         )
         config = replace(config, seed=split.replicate)
         for some, weight, suffix in ((split, 0.0, ""), (drawn, args.weight, HINTED)):
-            runs = args.out / ("runs-hinted" if weight else "runs")
-            for arm in arms:
-                if (args.model, arm.name + suffix, split.name) in done:
+            for kind in arms:
+                arm = replace(kind, name=kind.name + suffix)
+                if (args.model, arm.name, split.name) in done:
                     continue
                 settings = replace(config, hint_weight=weight)
-                found = [
-                    replace(one, arm=one.arm + suffix)
-                    for one in judge(some, settings, args.model, arm, runs)
-                ]
+                found = judge(some, settings, args.model, arm, args.out / "runs")
                 with journal.open("a", encoding="utf-8") as file:
                     file.writelines(json.dumps(vars(one)) + "\n" for one in found)
                 seen += found
-                print(f"{split.name} {arm.name}{suffix} done", flush=True)
+                print(f"{split.name} {arm.name} done", flush=True)
     for arm in arms:
         pair = (arm.name, arm.name + HINTED)
         mine: list[Seen] = [one for one in seen if one.arm in pair]

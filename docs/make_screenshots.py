@@ -8,6 +8,7 @@ without a screen::
 
 import argparse
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Callable
@@ -20,7 +21,10 @@ from PIL import Image
 from qtpy.QtWidgets import QApplication
 
 from napari_mhim import pipeline
+from napari_mhim.mil.bundle import Bundle
 from napari_mhim.plugin import sample_data, show
+from napari_mhim.plugin.overlays import ATTENTION, EVIDENCE, HIDDEN
+from napari_mhim.plugin.state.labels import LABEL, Said
 from napari_mhim.workspace import Workspace
 
 HERE = Path(__file__).resolve().parent
@@ -34,16 +38,20 @@ def main() -> None:
     """Take all pictures, or those that are named."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", help=f"of {', '.join(STATES)}; else all")
-    asked = parser.parse_args().names or list(STATES)
+    parser.add_argument("--out", type=Path, default=HERE, help="folder to write to")
+    parser.add_argument("--light", action="store_true", help="napari's light theme")
+    given = parser.parse_args()
+    asked = given.names or list(STATES)
     with tempfile.TemporaryDirectory() as folder:
         # nothing of whoever takes the pictures is in them
         os.environ["NAPARI_MHIM_WORKSPACE"] = folder
         viewer = napari.Viewer()
+        viewer.theme = "light" if given.light else "dark"
         viewer.window.resize(*SIZE)
         for name in asked:
             dock = show.open_dock(viewer)
             if STATES[name](viewer, dock, Path(folder)):
-                save(viewer, HERE / f"{name}.png")
+                save(viewer, given.out / f"{name}.png")
             viewer.window.remove_dock_widget(dock)
             viewer.layers.clear()
             wait(lambda: False, 0.5)
@@ -131,6 +139,12 @@ def patches(viewer: Any, dock: Any, folder: Path) -> bool:
 def what_if(viewer: Any, dock: Any, folder: Path) -> bool:
     """Show the score without the six patches that speak loudest."""
     sample(dock, "hard")
+    without_loudest(viewer, dock)
+    return True
+
+
+def without_loudest(viewer: Any, dock: Any) -> None:
+    """Mark the six patches with the most evidence, and ask for the score without them."""
     view = section(dock, "What if")
     result = dock.state.result
     loudest = np.argsort(-result.contribution[:, result.target])[:6]
@@ -144,7 +158,6 @@ def what_if(viewer: Any, dock: Any, folder: Path) -> bool:
         )
     wait(lambda: view.state.score, 60)
     scroll_to(dock, dock.review.sections["What if"])
-    return True
 
 
 def method(viewer: Any, dock: Any, folder: Path) -> bool:
@@ -183,6 +196,83 @@ def report(viewer: Any, dock: Any, folder: Path) -> bool:
     return True
 
 
+def cohort(folder: Path) -> Path:
+    """Lay out a workspace as the demo leaves it: table, slides, features, results, model."""
+    from_, place = sample_data.folder(), Workspace(folder / "demo")
+    shutil.copytree(from_ / "bundle", place.run_dir("demo") / "bundle")
+    bundle = Bundle.open(from_ / "bundle")
+    lines = ["slide,path,label,patient,role"]
+    for name, label in (("both", "tumour"), ("hard", "tumour"), ("negative", "normal")):
+        lines.append(f"{name},{from_ / name}.tiff,{label},patient {name[0]},test")
+        features = pipeline.features_path(
+            place, name, pipeline.extract_config(bundle.config)
+        )
+        for source, to in (
+            (from_ / f"{name}.features.h5", features),
+            (from_ / f"{name}.h5", place.result_path(bundle.name, name)),
+        ):
+            to.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, to)
+    place.cohort_path.write_text("\n".join(lines))
+    return place.cohort_path
+
+
+def slides(viewer: Any, dock: Any, folder: Path) -> bool:
+    """Show the list; two readers differ on the slide on screen, which is seen closely."""
+    table = folder / "demo" / "cohort.csv"
+    dock.worklist.open([str(table if table.is_file() else cohort(folder))])
+    state = dock.desk.slides
+    for reader, said in (("AB", "tumour"), ("CD", "normal")):
+        state.log.add(Said("hard", reader, LABEL, said))
+    state.reader = "EF"
+    dock.worklist.open_row(state.row_of["hard"], stays=True)
+    dock.turn_to("Slides")
+    viewer.scene.camera.zoom = 1.0
+    wait(lambda: state.seen(state.current) > 0, 20)
+    wait(lambda: False, 3)
+    return True
+
+
+def reading(viewer: Any, dock: Any, folder: Path) -> bool:
+    """Show how one reads: who, label before score, hidden names, agreement."""
+    slides(viewer, dock, folder)
+    dock.worklist.list.hides_names = True
+    dock.slides.reading.open()
+    scroll_to(dock, dock.slides.reading)
+    return True
+
+
+def analyse(viewer: Any, dock: Any, folder: Path) -> bool:
+    """Show what a run will cost, and the settings."""
+    sample(dock, "both")
+    dock.turn_to("Analyse")
+    settings = dock.settings.open()
+    wait(lambda: dock.state.n_patches, 30)
+    settings.workspace.setText("~/napari-mhim")
+    scroll_to(dock, dock.settings)
+    return True
+
+
+def look(viewer: Any, dock: Any, folder: Path) -> bool:
+    """Show the controls of two layers."""
+    sample(dock, "both")
+    dock.canvas.show_only(EVIDENCE, ATTENTION)
+    wait(lambda: False, 0.5)
+    for part in (EVIDENCE, ATTENTION):
+        dock.review.rows[part].more.setChecked(True)
+    wait(lambda: False, 0.5)
+    scroll_to(dock, dock.review.rows[ATTENTION])
+    return True
+
+
+def overview(viewer: Any, dock: Any, folder: Path) -> bool:
+    """Show the map with a frame round what is in view."""
+    sample(dock, "both")
+    section(dock, "Map")
+    viewer.scene.camera.zoom *= 4
+    return True
+
+
 def real(viewer: Any, dock: Any, folder: Path) -> bool:
     """Show the made slides' model on a real slide, where test data are there."""
     default = HERE.parents[1] / "shared"
@@ -204,6 +294,35 @@ def real(viewer: Any, dock: Any, folder: Path) -> bool:
     return True
 
 
+def real_patches(viewer: Any, dock: Any, folder: Path) -> bool:
+    """Show the gallery of the real slide."""
+    if not real(viewer, dock, folder):
+        return False
+    section(dock, "Patches").step(1)
+    wait(lambda: False, 3)
+    return True
+
+
+def real_method(viewer: Any, dock: Any, folder: Path) -> bool:
+    """Show the mask explorer on the real slide."""
+    if not real(viewer, dock, folder):
+        return False
+    dock.canvas.show_only(HIDDEN)
+    view = section(dock, "Method view")
+    view.sliders["high"].setValue(0.2)
+    wait(lambda: view.state.score and view.state.curve, 60)
+    scroll_to(dock, dock.review.sections["Method view"])
+    return True
+
+
+def real_what_if(viewer: Any, dock: Any, folder: Path) -> bool:
+    """Show the real slide's score without the patches that speak loudest."""
+    if not real(viewer, dock, folder):
+        return False
+    without_loudest(viewer, dock)
+    return True
+
+
 STATES: dict[str, Callable[[Any, Any, Path], bool]] = {
     "first-screen": first_screen,
     "tour-truth": tour_truth,
@@ -212,7 +331,15 @@ STATES: dict[str, Callable[[Any, Any, Path], bool]] = {
     "method-view": method,
     "compare": compare,
     "report": report,
+    "look": look,
+    "map": overview,
+    "slides": slides,
+    "reading": reading,
+    "analyse": analyse,
     "real-slide": real,
+    "real-patches": real_patches,
+    "real-method": real_method,
+    "real-what-if": real_what_if,
 }
 """Name of the picture, and what makes its state; False where that cannot be made here."""
 

@@ -42,7 +42,19 @@ def test_a_bad_environment_value_is_named(monkeypatch) -> None:
 
 
 @pytest.mark.parametrize(
-    "values", [{"device": "gpu"}, {"cache_mib": 1}, {"threads": -1}]
+    ("text", "wanted"), [("0", False), ("1", True), ("True", True)]
+)
+def test_a_switch_in_the_environment_is_read_as_one(monkeypatch, text, wanted) -> None:
+    monkeypatch.setenv("NAPARI_MHIM_SRGB", text)
+    assert load_settings().srgb is wanted
+    monkeypatch.setenv("NAPARI_MHIM_SRGB", "perhaps")
+    with pytest.raises(ConfigError, match="NAPARI_MHIM_SRGB must be one of 0, 1"):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"device": "gpu"}, {"cache_mib": 1}, {"threads": -1}, {"srgb": "yes"}],
 )
 def test_impossible_values_are_refused(values: dict) -> None:
     with pytest.raises(ConfigError, match=next(iter(values))):

@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 from platformdirs import user_config_path, user_data_path
 
@@ -16,6 +17,8 @@ from napari_mhim.errors import ConfigError
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 """What ``Settings.device`` may be; ``auto`` takes the first of cuda, mps, cpu there is."""
+
+_BOOLEANS = {"0": False, "1": True, "false": False, "true": True}
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,8 @@ class Settings:
     """Decoded tiles kept in memory, in MiB, shared by viewing and thumbnails."""
     threads: int = 0
     """Threads for decoding and for torch; 0 takes one for each core."""
+    srgb: bool = False
+    """Show slides in sRGB by their own ICC profile; features are never made of that."""
     workspace: str = str(user_data_path("napari-mhim", appauthor=False))
     """Folder of cohort, features, results and runs when none is named."""
 
@@ -40,6 +45,8 @@ class Settings:
             raise ConfigError(f"cache_mib must be at least 16, got {self.cache_mib}")
         if self.threads < 0:
             raise ConfigError(f"threads must be 0 or more, got {self.threads}")
+        if not isinstance(self.srgb, bool):
+            raise ConfigError(f"srgb must be true or false, got {self.srgb!r}")
 
 
 @dataclass(frozen=True)
@@ -218,9 +225,11 @@ def _with_environment(settings: Settings) -> Settings:
             continue
         kind = type(getattr(settings, field.name))
         try:
-            settings = replace(settings, **{field.name: kind(text)})
-        except ValueError as err:
+            value: Any = _BOOLEANS[text.lower()] if kind is bool else kind(text)
+            settings = replace(settings, **{field.name: value})
+        except (ValueError, KeyError) as err:
+            wanted = "one of 0, 1, false, true" if kind is bool else kind.__name__
             raise ConfigError(
-                f"NAPARI_MHIM_{field.name.upper()} must be {kind.__name__}, got {text!r}"
+                f"NAPARI_MHIM_{field.name.upper()} must be {wanted}, got {text!r}"
             ) from err
     return settings

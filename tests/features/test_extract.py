@@ -299,8 +299,16 @@ def test_damaged_tiles_are_counted_and_told(tmp_path) -> None:
     *_, note, _done = extract(path, tmp_path / "a.h5", CONFIG)
     assert isinstance(note, Note)
     assert "2 tiles of slide 'hurt'" in note.text
-    with FeatureStore.open(tmp_path / "a.h5") as store:
+    with FeatureStore.open(tmp_path / "a.h5") as store, open_slide(path) as hurt:
         assert store.missing_tiles == 2
+        for index in range(len(hurt.levels)):
+            hurt.levels[index].compute()
+        assert 0 < len(store.missing_boxes) == 2
+        assert set(map(tuple, store.missing_boxes)) <= set(
+            map(tuple, hurt.missing_boxes)
+        )
+        for y, x, height, width in store.missing_boxes:
+            assert (hurt.read_region(y, x, height, width) == 255).all()
 
 
 def test_a_resumed_extraction_forgets_no_damaged_tile(tmp_path) -> None:
@@ -310,6 +318,8 @@ def test_a_resumed_extraction_forgets_no_damaged_tile(tmp_path) -> None:
     list(extract(path, tmp_path / "a.h5", CONFIG))
     with FeatureStore.open(tmp_path / "a.h5") as store:
         assert store.missing_tiles >= 3
+        assert len(store.missing_boxes) == 3
+    assert [one.name for one in tmp_path.iterdir() if "missing" in one.name] == []
 
 
 # stopping and going on

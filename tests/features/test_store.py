@@ -163,13 +163,27 @@ def test_a_draft_left_by_a_kill_is_cleared(store_path, meta, vectors) -> None:
 
 def test_missing_tiles_outlive_a_stop(store_path, meta, vectors) -> None:
     with StoreWriter(store_path, meta) as writer:
+        writer.note_missing(np.array([[0, 256, 256, 200]]))
         writer.append(ROWS[:20], vectors[:20], 3)
     with StoreWriter(store_path, meta) as writer:
         assert writer.missing_tiles == 3
+        writer.note_missing(np.array([[0, 256, 256, 200], [0, 0, 256, 256]]))
         writer.append(ROWS[20:], vectors[20:], 5)
         writer.finish()
     with FeatureStore.open(store_path) as store:
         assert store.missing_tiles == 5
+        assert store.missing_boxes.tolist() == [[0, 0, 256, 256], [0, 256, 256, 200]]
+
+
+def test_places_of_another_slides_part_are_forgotten(store_path, meta, vectors) -> None:
+    left = store_path.with_name(f"{store_path.name}.part.missing")
+    left.parent.mkdir(parents=True, exist_ok=True)
+    left.write_text("1 2 3 4\n5 6")
+    with StoreWriter(store_path, meta) as writer:
+        writer.append(ROWS, vectors, 0)
+        writer.finish()
+    with FeatureStore.open(store_path) as store:
+        assert store.missing_boxes.shape == (0, 4)
 
 
 # refusals

@@ -46,6 +46,15 @@ def test_paths_are_relative_to_the_table(tmp_path: Path) -> None:
     assert [Path(row.path) for row in rows] == [tmp_path / "a.svs", tmp_path / "b.svs"]
 
 
+def test_a_web_address_stays_one(tmp_path: Path) -> None:
+    address = "https://slides.org/a/b.zarr"
+    table = write(tmp_path, f"slide,label,path\nb.zarr,x,{address}\n")
+    cohort = Cohort.read(table)
+    assert (cohort.rows[0].slide, cohort.rows[0].path) == ("b", address)
+    cohort.write(tmp_path / "again.csv")
+    assert Cohort.read(tmp_path / "again.csv").rows == cohort.rows
+
+
 def test_a_file_name_is_its_slide(tmp_path: Path) -> None:
     text = "slide,label\na.svs,x\nfolder/b.v2,y\n"
     rows = Cohort.read(write(tmp_path, text)).rows

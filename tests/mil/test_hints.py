@@ -149,6 +149,8 @@ def test_features_without_positions_have_no_hints_and_it_is_said(
     bare = replace(bag, grid=None)
     assert hinted(bare, path, CLASSES) is bare
     assert any("without positions" in note for note in notes_of(bare, path))
+    left_out = draw(tmp_path, bag, over(bag, range(3), "", "exclude"))
+    assert len(notes_of(bare, left_out)) == 1
 
 
 def test_a_region_that_denies_the_label_is_told(tmp_path: Path) -> None:

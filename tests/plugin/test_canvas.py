@@ -5,6 +5,8 @@ from pathlib import Path
 import made
 import numpy as np
 import pytest
+import test_colour
+import vendors
 from napari.components import ViewerModel
 
 from napari_mhim.errors import SlideError
@@ -302,3 +304,27 @@ def test_a_missing_sample_says_how_to_get_it(tmp_path: Path, monkeypatch) -> Non
     monkeypatch.setattr(sample_data, "folder", lambda: tmp_path)
     with pytest.raises(SlideError, match="napari-mhim demo"):
         sample_data.hard_only()
+
+
+def test_the_whole_slide_is_what_was_scanned_of_it(canvas, tmp_path):
+    vendors.scn(tmp_path / "a.scn")
+    canvas.viewer.canvas.size = (600, 900)
+    canvas.open(str(tmp_path / "a.scn"))
+    camera = canvas.viewer.scene.camera
+    # 1024 × 1536 px from (400, 200) on, half a micrometre each
+    np.testing.assert_allclose(camera.center[1:], (456, 484), atol=0.5)
+    assert camera.zoom == pytest.approx(0.96 * 900 / 768)
+
+
+def test_colours_are_the_scanners_unless_the_settings_say_srgb(
+    canvas, tmp_path, monkeypatch
+):
+    profile = test_colour.swapped_profile()
+    path = test_colour.written(tmp_path / "a.tiff", profile)
+    canvas.open(str(path))
+    as_scanned = canvas.slide().read_region(0, 0, 120, 150)
+    np.testing.assert_array_equal(as_scanned, test_colour.IMAGE)
+    monkeypatch.setenv("NAPARI_MHIM_SRGB", "1")
+    canvas.open(str(path))
+    turned = canvas.slide().read_region(0, 0, 120, 150).astype(int)
+    assert np.abs(turned - as_scanned[..., ::-1]).max() <= 2

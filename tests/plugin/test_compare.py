@@ -161,6 +161,7 @@ class TestWindow:
         view.minus.click()
         found = dock.canvas.layers()
         assert {p for p, one in found.items() if one.visible} == {"slide", DIFFERENCE}
+        settle(2)  # rows are made once for all layers that come
         assert DIFFERENCE in dock.review.rows
         wanted = dock.state.baseline.contribution - dock.state.result.contribution
         assert np.nanmax(found[DIFFERENCE].data) == pytest.approx(wanted[:, 1].max())

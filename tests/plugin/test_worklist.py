@@ -409,6 +409,18 @@ class TestFiles:
         assert [one.slide for one in found.rows] == ["A", "b", "c"]
         assert found.rows[2].path == str(tmp_path / "x" / "c.ndpi")
 
+    def test_a_zarr_is_one_slide_dropped_by_itself_or_in_a_folder(self, tmp_path):
+        zarr = tmp_path / "a.zarr"
+        (zarr / "0").mkdir(parents=True)
+        (zarr / "0" / "0.0.tif").touch()
+        for dropped in (zarr, tmp_path):
+            (one,) = worklist_files.find([str(dropped)]).rows
+            assert (one.slide, one.path) == ("a", str(zarr))
+
+    def test_a_web_address_is_not_missing(self):
+        row = CohortRow("a", path="https://slides.org/a.zarr")
+        assert worklist_files.missing([row]) == {}
+
     def test_a_folder_of_dicom_is_one_slide(self, tmp_path: Path) -> None:
         (tmp_path / "case").mkdir()
         for name in ("1.dcm", "2.dcm"):

@@ -1,5 +1,6 @@
 """Files damaged at random: refused in one sentence or shown, never a crash or a hang."""
 
+import errno
 import logging
 import os
 import shutil
@@ -11,12 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+import vendors
 from making import SLIDES, made_tissue
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from napari_mhim.errors import SlideError
 from napari_mhim.slide import open_slide, write_pyramid
+from napari_mhim.slide.formats._tiff_page import PositionedFile
 
 FUZZING = Path(__file__).with_name("fuzzing.py")
 FEW, MANY = 45, 2000
@@ -72,6 +75,15 @@ def zarr(zarr_format: int) -> Callable[[Path], Path]:
     return write
 
 
+def vendor(name: str, suffix: str) -> Callable[[Path], Path]:
+    def write(folder: Path) -> Path:
+        path = folder / f"a{suffix}"
+        getattr(vendors, name)(path)
+        return path
+
+    return write
+
+
 def real(name: str) -> Callable[[Path], Path]:
     def copy(folder: Path) -> Path:
         found = sorted(SLIDES.rglob(name))
@@ -102,6 +114,11 @@ ALL = {
     "zarr 3": zarr(3),
     "dicom set": real("CMU-1-Small-Region"),
     "ndpi": real("*.ndpi"),
+    "leica": vendor("scn", ".scn"),
+    "philips": vendor("philips", ".tiff"),
+    "ventana": vendor("bif", ".bif"),
+    "trestle": vendor("trestle", ".tif"),
+    "qptiff": vendor("qptiff", ".qptiff"),
 }
 
 
@@ -164,6 +181,17 @@ def test_a_file_that_shrinks_while_it_is_read_leaves_white_and_a_count(tmp_path)
         assert (pixels[:64] == 255).all()
         assert slide.missing_tiles > 0
         assert slide.missing_boxes[0].tolist() == [0, 0, 64, 470]
+
+
+def test_a_share_that_drops_is_an_error_and_not_white(tmp_path, monkeypatch):
+    def dropped(*_: object) -> bytes:
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    with open_slide(strips(tmp_path)) as slide:
+        monkeypatch.setattr(PositionedFile, "_read", dropped)
+        with pytest.raises(SlideError, match=r"'a\.tif' cannot be read"):
+            slide.levels[0].compute()
+        assert slide.missing_tiles == 0
 
 
 @pytest.mark.parametrize("name", ["Schnitt ä 1.svs", "切片 (1).svs", "a'b [c].svs"])

@@ -20,6 +20,7 @@ LAYOUT = 1
 """Version of the ``mhim_*`` entries; a file of a later one is refused."""
 
 _BLOCK_ROWS = 4096
+_MISSING = "mhim_missing"
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +75,7 @@ def write_store(
     meta: StoreMeta,
     vectors: NDArray[np.float32],
     order: NDArray[np.int64],
-    missing_tiles: int,
+    missing: tuple[int, NDArray[np.int64]],
 ) -> None:
     """Write a store.
 
@@ -90,8 +91,9 @@ def write_store(
         The vectors in any order; may be mapped from a file.
     order : ndarray, shape (N,), int64
         Which of them belongs to each patch of the grid.
-    missing_tiles : int
-        Tiles of the slide that could not be read.
+    missing : tuple
+        How many tiles of the slide could not be read, and where they lie, (n, 4): y, x,
+        height, width in level-0 pixels.
 
     Raises
     ------
@@ -102,7 +104,7 @@ def write_store(
         with h5py.File(draft, "w") as file:
             _write_features(file, meta, vectors, order)
             _write_coords(file, path, meta)
-            _write_own(file, meta, missing_tiles)
+            _write_own(file, meta, *missing)
         _sync(draft)
     except (OSError, RuntimeError) as err:
         # HDF5 gives the system's reason in its text only, and on closing a RuntimeError
@@ -222,8 +224,22 @@ def _write_coords(file: h5py.File, path: Path, meta: StoreMeta) -> None:
     )
 
 
-def _write_own(file: h5py.File, meta: StoreMeta, missing_tiles: int) -> None:
+def missing_boxes(file: h5py.File) -> NDArray[np.int64]:
+    """Read where tiles were missing, (n, 4): y, x, height, width in level-0 pixels.
+
+    Empty also in stores of earlier versions, which know only how many there were.
+    """
+    if _MISSING not in file:
+        return np.empty((0, 4), np.int64)
+    return np.asarray(file[_MISSING][:], np.int64).reshape(-1, 4)
+
+
+def _write_own(
+    file: h5py.File, meta: StoreMeta, missing_tiles: int, boxes: NDArray[np.int64]
+) -> None:
     grid = meta.grid
+    if len(boxes):
+        file.create_dataset(_MISSING, data=boxes.astype("<i8"))
     file.create_dataset("mhim_grid", data=grid.cells.astype("<i4"))
     file.attrs.update(
         {

@@ -129,6 +129,7 @@ def extract(
     with open_slide(slide_path) as slide:
         # a slide that cannot be used is refused before weights are fetched
         mpp = grid_mpp(slide, config.slide_mpp)
+        yield from map(Note, slide.notes)
         yield Progress(f"encoder {config.encoder}", 0, 0)
         encoder = _encoder_of(config)
         grid_config = config.grid_config(encoder.mpp, encoder.patch_model_px)
@@ -166,7 +167,7 @@ def extract(
         if missing:
             yield Note(
                 f"{missing} tiles of slide {slide.name!r} are missing or "
-                "damaged; the model saw them as white"
+                "damaged; the model saw them as white, and the features say where"
             )
         yield ExtractDone(str(path), slide.name, len(grid))
 
@@ -192,6 +193,7 @@ def _fill(
     with _torch_threads(threads):
         for batch in _read_ahead(patches):
             features = _encode(encoder, batch.pixels)
+            writer.note_missing(slide.missing_boxes)
             writer.append(batch.index, features, before + slide.missing_tiles)
             yield Progress(stage, writer.n_rows, total)
 

@@ -19,10 +19,12 @@ from napari_mhim.errors import FeatureMismatchError, StoreError
 from napari_mhim.features._layout import (
     StoreMeta,
     damaged,
+    missing_boxes,
     open_store,
     read_meta,
     write_store,
 )
+from napari_mhim.features._missing import MissingTiles
 from napari_mhim.features._part import Part
 from napari_mhim.slide.tiling import GridConfig
 from napari_mhim.workspace import writing
@@ -76,6 +78,7 @@ class StoreWriter:
         self._part = Part(self.path, meta.identity(), meta.dim)
         if self._part.n_rows < len(meta.grid):
             self._part.truncate(self._part.n_rows // batch_size * batch_size)
+        self._missing = MissingTiles(self.path, goes_on=self._part.n_rows > 0)
 
     @property
     def n_rows(self) -> int:
@@ -86,6 +89,21 @@ class StoreWriter:
     def missing_tiles(self) -> int:
         """Give how many tiles of the slide the rows so far went without."""
         return self._part.missing
+
+    def note_missing(self, boxes: NDArray[np.int64]) -> None:
+        """Note where tiles are missing; told again, a place counts once.
+
+        Parameters
+        ----------
+        boxes : ndarray, shape (n, 4), int64
+            y, x, height, width in level-0 pixels.
+
+        Raises
+        ------
+        WorkspaceError
+            If the disk is full or gone.
+        """
+        self._missing.add(boxes)
 
     def append(
         self,
@@ -143,11 +161,12 @@ class StoreWriter:
                 self.meta,
                 records["vector"],
                 order,
-                self.missing_tiles,
+                (self.missing_tiles, self._missing.boxes),
             )
         # mapped memory must go before the file can, on windows
         del records
         self._part.delete()
+        self._missing.delete()
 
     def close(self) -> None:
         """Let go of the part; its rows stay for the next sitting."""
@@ -205,6 +224,7 @@ class FeatureStore:
         self.grid = meta.grid
         self.overlap = meta.overlap
         self.missing_tiles = missing_tiles
+        self.missing_boxes = missing_boxes(file)
 
     @classmethod
     def open(cls, path: str | Path) -> "FeatureStore":

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_mhim.errors import CohortError
+from napari_mhim.slide.address import url_of
 from napari_mhim.workspace import writing
 
 NOT_TRAINED = ("uncertain", "not assessable")
@@ -312,7 +313,8 @@ def _row(table: Path, number: int, cells: list[str], header: list[str]) -> Cohor
             f"{', '.join(ROLES)}, or empty"
         )
     values["fold"] = _fold(where, values["slide"], values.get("fold", ""))
-    if path := values.get("path", ""):
+    path = values.get("path", "")
+    if path and url_of(path) is None:
         values["path"] = os.path.normpath(table.parent.absolute() / path)
     return CohortRow(**values)
 

@@ -146,7 +146,8 @@ def baseline_config(config: TrainConfig) -> TrainConfig:
     Returns
     -------
     TrainConfig
-        The same model and loop, recipe ``"plain"``, for ``baseline_epochs``.
+        The same model and loop, recipe ``"plain"``, for ``baseline_epochs``; it learns
+        from no hints.
     """
     return replace(
         config,
@@ -155,6 +156,8 @@ def baseline_config(config: TrainConfig) -> TrainConfig:
         start_from="",
         fine_tune=False,
         tune="all",
+        # a teacher that was told where the hard ones are finds them easy, and hides them
+        hint_weight=0.0,
         epochs=config.baseline_epochs or config.epochs,
     )
 

@@ -4,6 +4,9 @@ Evidence of an instance is what the model's classifier says of it alone, in ever
 So neither the rest of the bag nor the teacher's mask changes it: a hinted patch may be
 hidden from the student in the slide's own loss and still learns its class here. Attention
 is not taught.
+
+The baseline that a recipe starts from is not told (:func:`~.config.baseline_config`): a
+teacher that knows the hard patches ranks them first, and hides them.
 """
 
 from collections.abc import Sequence

@@ -75,7 +75,7 @@ def hinted(
     if not path.is_file():
         return bag
     if bag.grid is None:
-        found.placeless.append(bag.name)
+        found.placeless += [bag.name] if hint_classes(path) else []
         return bag
     slide = SlideIdentity(bag.name, bag.fingerprint, bag.slide_shape)
     named = [one for one in read_regions(path, slide).regions if one.kind == "hint"]

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from napari_mhim.mil.result import SlideResult
 from napari_mhim.phantom.truth import PhantomTruth
 from napari_mhim.plugin import overlays
-from napari_mhim.plugin.flying import fly
-from napari_mhim.plugin.open_slides import close_with_layers, slide_of, what
+from napari_mhim.plugin.flying import fly, frame
+from napari_mhim.plugin.open_slides import close_with_layers, open_slide, slide_of, what
 from napari_mhim.plugin.overlays import (
     ATTENTION,
     DIFFERENCE,
@@ -31,7 +31,7 @@ from napari_mhim.plugin.overlays import (
 from napari_mhim.plugin.palette import RING_COLOUR, RING_IN_VIEW_COLOUR
 from napari_mhim.plugin.register import grid_transform, slide_transform
 from napari_mhim.plugin.state.desk import DeskState, OpenSlide
-from napari_mhim.slide import Slide, open_slide
+from napari_mhim.slide import Slide
 
 PARTS = (SLIDE, EVIDENCE, ATTENTION, HIDDEN, DIFFERENCE, TRUTH, HARD)
 """Our layers, bottom to top; the difference is there only while it is looked at."""
@@ -220,10 +220,10 @@ class Canvas:
         self.look_at_all()
 
     def look_at_all(self) -> None:
-        """Show the whole slide."""
-        slide = self.layers().get(SLIDE)
-        if slide is not None:
-            self.viewer.fit_to_view(layers=[slide], margin=0.04)
+        """Show the whole slide: what was scanned of it, where the file says so."""
+        layer, slide = self.layers().get(SLIDE), self.slide()
+        if layer is not None and slide is not None:
+            frame(self.viewer, layer, slide.bounds)
 
     def fly_to_ring(self, number: int) -> None:
         """Show one ring close by, and remember that it is the one in view.

@@ -1,9 +1,33 @@
-"""Keeps an open slide's file with its layer, and closes it when the last such layer goes."""
+"""Opens slides to be looked at, and closes one's file when its last layer goes."""
 
+from pathlib import Path
 from typing import Any
 
+from napari_mhim import slide
 from napari_mhim.plugin.overlays import OURS
+from napari_mhim.settings import load_settings
 from napari_mhim.slide import Slide
+
+
+def open_slide(path: str | Path) -> Slide:
+    """Open a slide in the colours that the settings ask for: to be looked at only.
+
+    Parameters
+    ----------
+    path : str or Path
+        A file, a folder or a web address.
+
+    Returns
+    -------
+    Slide
+        To be closed, or to be shown in a layer.
+
+    Raises
+    ------
+    SlideError
+        If it cannot be opened, or its ICC profile is damaged and asked for.
+    """
+    return slide.open_slide(path, srgb=load_settings().srgb)
 
 
 def slide_of(layer: Any) -> Slide | None:
@@ -42,9 +66,7 @@ def close_with_layers(layers: Any) -> None:
 
 
 def _on_removed(event: Any) -> None:
-    slide = slide_of(event.value)
+    gone = slide_of(event.value)
     # a duplicated layer shows the same file
-    if slide is not None and all(
-        slide_of(other) is not slide for other in event.source
-    ):
-        slide.close()
+    if gone is not None and all(slide_of(other) is not gone for other in event.source):
+        gone.close()

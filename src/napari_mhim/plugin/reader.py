@@ -4,9 +4,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from napari_mhim.errors import SlideError
-from napari_mhim.plugin.open_slides import close_with_layers
+from napari_mhim.plugin.open_slides import close_with_layers, open_slide
 from napari_mhim.plugin.overlays import LayerTuple, slide_layer
-from napari_mhim.slide import open_slide
 
 SUFFIXES = (
     ".svs",

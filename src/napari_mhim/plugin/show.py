@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 from napari_mhim.mil.result import SlideResult
 from napari_mhim.phantom.truth import read_truth
 from napari_mhim.phantom.truth import truth_path as truth_beside
-from napari_mhim.plugin.open_slides import close_with_layers
+from napari_mhim.plugin.open_slides import close_with_layers, open_slide
 from napari_mhim.plugin.overlays import OURS, LayerTuple, result_layers, slide_layer
-from napari_mhim.slide import open_slide
 
 if TYPE_CHECKING:
     from napari_mhim.plugin.widgets.dock import MhimDock

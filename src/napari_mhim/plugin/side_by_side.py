@@ -11,9 +11,8 @@ from qtpy.QtWidgets import QLabel
 from napari_mhim.mil.result import SlideResult
 from napari_mhim.plugin import overlays
 from napari_mhim.plugin.canvas import Canvas
-from napari_mhim.plugin.open_slides import close_with_layers
+from napari_mhim.plugin.open_slides import close_with_layers, open_slide
 from napari_mhim.plugin.overlays import OURS, SLIDE
-from napari_mhim.slide import open_slide
 
 _SIZE = (900, 700)
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_mhim.errors import MhimError
 from napari_mhim.plugin.background import Background
-from napari_mhim.slide import open_slide
+from napari_mhim.plugin.open_slides import open_slide
 
 Picture = NDArray[np.uint8]
 

@@ -147,12 +147,12 @@ def _percent(share: float) -> str:
 def two_lines(state: WorklistState, row: int) -> str:
     """Give name, and role and patient below it, for a table that is narrow."""
     below = [cell(state, row, "role")]
+    if state.seen(row) > 0:
+        below.append(f"{_percent(state.seen(row))} seen")
     # where slides stand below their patient, its name is there
     is_other = state.rows[row].patient != state.rows[row].slide
     if is_other and not (state.by_case or state.hides_names):
         below.append(state.patient(row))
-    if state.seen(row) > 0:
-        below.append(f"seen {_percent(state.seen(row))}")
     return f"{state.name(row)}\n{' · '.join(part for part in below if part)}".strip()
 
 
@@ -189,6 +189,8 @@ def tip(state: WorklistState, row: int) -> str:
         lines.append(WITHHELD)
     elif row in state.summaries:
         lines.append(model_told(state, row))
+    if state.seen(row) == state.seen(row):
+        lines.append(f"{_percent(state.seen(row))} of the tissue seen at 10× or more")
     if note := state.log.note(one.slide, state.reader):
         lines.append(f"Note: {escape(note)}")
     if row in state.problems:

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from napari_mhim.errors import MhimError
 from napari_mhim.export.crops import cut
-from napari_mhim.slide import PatchGrid, Slide, open_slide
+from napari_mhim.plugin.open_slides import open_slide
+from napari_mhim.slide import PatchGrid, Slide
 
 Picture = NDArray[np.uint8]
 

@@ -65,11 +65,15 @@ SHORT_ROLES = {
 }
 """The same in the header."""
 
+NO_SCALE = "The slide does not say its µm per pixel: give them in Analyse, then 10× has a meaning."
 KEYS = (
     ("N", "next patch (ring)"),
     ("Shift+N", "previous patch (ring)"),
     ("Alt+→ / ←", "next / previous patch of the gallery"),
     ("Alt+H", "hold: overlays off"),
+    ("Alt+E / A / M / K / T", "evidence / attention / mask / rings / truth on or off"),
+    ("F5 / F6 / F7 / F8", "5× / 10× / 20× / 40×"),
+    ("F9", "whole slide"),
 )
 """What the dock binds in the viewer."""
 

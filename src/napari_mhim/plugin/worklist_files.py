@@ -14,8 +14,9 @@ from napari_mhim.errors import CohortError, MhimError, SlideError
 from napari_mhim.mil.bundle import Bundle
 from napari_mhim.mil.cohort import Cohort, CohortRow
 from napari_mhim.slide import fingerprint
+from napari_mhim.slide.address import url_of
 from napari_mhim.slide.files import SUFFIXES, slides_among
-from napari_mhim.slide.identity import slide_name
+from napari_mhim.slide.identity import ZARR, slide_name
 from napari_mhim.workspace import Workspace, safe, writing
 
 TABLES = (".csv", ".tsv", ".txt")
@@ -313,7 +314,8 @@ def _of_files(paths: Sequence[str]) -> Found:
         path = Path(text)
         if not path.exists():
             raise SlideError(f"no file or folder {text!r}")
-        files += slides_below(path) if path.is_dir() else [path]
+        is_folder = path.is_dir() and path.suffix.lower() != ZARR
+        files += slides_below(path) if is_folder else [path]
     if not files:
         raise SlideError(
             f"no slide in {', '.join(repr(text) for text in paths)}; known are "
@@ -343,12 +345,17 @@ def _twins_told(twins: Sequence[Path]) -> tuple[str, ...]:
 
 
 def _present(paths: Iterable[str]) -> set[str]:
-    """Give the paths that exist: a folder is listed once, not asked for each file."""
+    """Give the paths that exist: a folder is listed once, not asked for each file.
+
+    A web address is not asked for: whether it answers shows when it is opened.
+    """
     by_folder: dict[str, list[str]] = {}
-    for path in paths:
-        if path:
-            by_folder.setdefault(os.path.dirname(path), []).append(path)
     found: set[str] = set()
+    for path in paths:
+        if url_of(path) is not None:
+            found.add(path)
+        elif path:
+            by_folder.setdefault(os.path.dirname(path), []).append(path)
     for folder, wanted in by_folder.items():
         try:
             names = set(os.listdir(folder))

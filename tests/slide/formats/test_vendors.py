@@ -74,6 +74,17 @@ def test_the_macro_of_leicas_is_beside_the_slide(tmp_path):
         assert slide.bounds == (400, 200, 1024, 1536)
 
 
+@pytest.mark.parametrize("areas", [1, 2])
+def test_glass_that_was_not_scanned_is_white_and_no_loss(tmp_path, areas):
+    vendors.scn(tmp_path / "a.scn", areas)
+    with open_slide(tmp_path / "a.scn") as slide:
+        pixels = slide.levels[0].compute()
+        assert (pixels[:400] == 255).all()
+        assert (pixels[1500:1700] == 255).all()
+        slide.levels[-1].compute()
+        assert slide.missing_tiles == 0
+
+
 def test_two_areas_lie_on_one_plane_as_on_the_glass(tmp_path):
     vendors.scn(tmp_path / "a.scn", areas=2)
     with open_slide(tmp_path / "a.scn") as slide:

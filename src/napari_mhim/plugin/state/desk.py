@@ -37,6 +37,8 @@ class OpenSlide:
     """Why it does not."""
     shape: tuple[int, int]
     """Level-0 pixels, (y, x)."""
+    notes: tuple[str, ...] = ()
+    """Which scene and focal plane it is, where the file has several."""
 
     @classmethod
     def of(cls, slide: Slide) -> "OpenSlide":
@@ -48,6 +50,7 @@ class OpenSlide:
             mpp=slide.mpp,
             mpp_reason=slide.mpp_reason,
             shape=slide.shape,
+            notes=slide.notes,
         )
 
 

@@ -1,6 +1,6 @@
 """What readers differ on for the slide on screen, and the label that settles it."""
 
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_mhim.plugin import slides_words as words
 from napari_mhim.plugin.labelling import Labelling
@@ -31,7 +31,7 @@ class Adjudicate(QWidget):  # type: ignore[misc]
         self.told = label()
         column.addWidget(self.told)
         row = QHBoxLayout()
-        row.addWidget(label("Adjudicated label"))
+        row.addWidget(QLabel("Adjudicated"))
         self.choice = QComboBox()
         self.choice.activated.connect(self._choose)
         row.addWidget(self.choice, 1)

@@ -215,7 +215,10 @@ def _slide_text(state: DeskState) -> str:
         scale = " × ".join(f"{value:.4g}" for value in dict.fromkeys(slide.mpp))
         scale += " µm per px"
     name = state.slide_name() if state.aliases else Path(slide.path).name
-    return f"{escape(name)}<br>{number(width)} × {number(height)} px · {scale}"
+    # the names of scenes are the file's own, and can be a patient's
+    notes = () if state.aliases else slide.notes
+    lines = [f"{number(width)} × {number(height)} px · {scale}", *map(escape, notes)]
+    return "<br>".join([escape(name), *lines])
 
 
 def _model_text(bundle: Bundle | None) -> str:

@@ -9,9 +9,25 @@ from qtpy.QtGui import QKeyEvent, QKeySequence
 from qtpy.QtWidgets import QShortcut, QWidget
 
 from napari_mhim.plugin.canvas import Canvas
+from napari_mhim.plugin.flying import magnify
 from napari_mhim.plugin.labelling import Labelling
+from napari_mhim.plugin.overlays import (
+    ATTENTION,
+    EVIDENCE,
+    HARD,
+    HIDDEN,
+    SLIDE,
+    TRUTH,
+)
 from napari_mhim.plugin.state.labels import NOT_ASSESSABLE
+from napari_mhim.plugin.words import NO_SCALE
 from napari_mhim.plugin.worklist import Worklist
+
+MAGNIFICATIONS = {"F5": 5, "F6": 10, "F7": 20, "F8": 40}
+LAYER_KEYS = {
+    **{"Alt-E": EVIDENCE, "Alt-A": ATTENTION, "Alt-M": HIDDEN},
+    **{"Alt-K": HARD, "Alt-T": TRUTH},
+}
 
 
 class HelpKeepsOff(QObject):  # type: ignore[misc]
@@ -86,10 +102,29 @@ def bind(viewer: Any, canvas: Canvas, next_ring: Any, previous_ring: Any) -> lis
         "N": next_patch,
         "Shift-N": previous_patch,
         "Alt-H": overlays_off,
+        "F9": _for_viewer(canvas.look_at_all, "Show the whole slide."),
     }
+    for key, times in MAGNIFICATIONS.items():
+        what = f"Look at the slide at {times}×."
+        keys[key] = _for_viewer(partial(_magnify, canvas, times), what)
+    for key, part in LAYER_KEYS.items():
+        what = f"Show or hide the layer: {part}."
+        keys[key] = _for_viewer(partial(_toggle, canvas, part), what)
     for key, act in keys.items():
         viewer.bind_key(key, act, overwrite=True)
     return list(keys)
+
+
+def _magnify(canvas: Canvas, times: int) -> None:
+    slide = canvas.layers().get(SLIDE)
+    if slide is not None and not magnify(canvas.viewer, slide, times):
+        canvas.state.problem = NO_SCALE
+
+
+def _toggle(canvas: Canvas, part: str) -> None:
+    layer = canvas.layers().get(part)
+    if layer is not None:
+        layer.visible = not layer.visible
 
 
 def bind_list(

@@ -5,7 +5,14 @@ from typing import Any
 import numpy as np
 from qtpy.QtCore import QRectF, QSize, Qt
 from qtpy.QtGui import QColor, QLinearGradient, QPainter, QPen
-from qtpy.QtWidgets import QCheckBox, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QHBoxLayout,
+    QSizePolicy,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_mhim.plugin.overlays import (
     ATTENTION,
@@ -16,6 +23,7 @@ from napari_mhim.plugin.overlays import (
     TRUTH,
 )
 from napari_mhim.plugin.palette import RING_COLOUR, TRUTH_COLOUR
+from napari_mhim.plugin.widgets.look import Look
 from napari_mhim.plugin.widgets.text import label
 
 _TISSUE = QColor(238, 214, 226)  # what lies below an overlay on most slides
@@ -142,6 +150,7 @@ class LayerRow(QWidget):  # type: ignore[misc]
     def __init__(self, part: str, layer: Any, meaning: str) -> None:
         super().__init__()
         self.part, self.layer = part, layer
+        self.look: Look | None = None
         self.switch = QCheckBox(layer.name)
         self.switch.setToolTip(f"Show or hide this layer.<br>{meaning}")
         self.legend = QWidget()
@@ -157,7 +166,17 @@ class LayerRow(QWidget):  # type: ignore[misc]
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(1)
-        column.addWidget(self.switch)
+        head = QHBoxLayout()
+        head.setSpacing(2)
+        head.addWidget(self.switch, 1)
+        self.more = QToolButton()
+        self.more.setText("◐")
+        self.more.setCheckable(True)
+        self.more.setAutoRaise(True)
+        self.more.setToolTip("Opacity, range and colours of this layer.")
+        self.more.toggled.connect(self._show_look)
+        head.addWidget(self.more)
+        column.addLayout(head)
         column.addWidget(self.legend)
         self.switch.toggled.connect(self._to_layer)
         layer.events.visible.connect(self._from_layer)
@@ -170,6 +189,14 @@ class LayerRow(QWidget):  # type: ignore[misc]
         self.layer.events.name.disconnect(self._from_layer)
         for bar in self._bars:
             bar.release()
+        if self.look is not None:
+            self.look.release()
+
+    def _show_look(self, is_on: bool) -> None:
+        if self.look is None:
+            self.look = Look(self.part, self.layer)
+            self.inner.addWidget(self.look)
+        self.look.setVisible(is_on)
 
     def _key(self) -> list[QWidget]:
         if self.part == EVIDENCE:
@@ -198,6 +225,7 @@ class LayerRow(QWidget):  # type: ignore[misc]
         self.switch.setText(self.layer.name)
         self.switch.setChecked(self.layer.visible)
         self.legend.setVisible(self.layer.visible)
+        self.more.setVisible(self.layer.visible)
 
 
 def _spread(painter: QPainter, room: QRectF, texts: tuple[str, str, str]) -> None:

@@ -19,6 +19,7 @@ from napari_mhim.plugin.overlays import (
     TRUTH,
 )
 from napari_mhim.plugin.widgets.compare import Compare
+from napari_mhim.plugin.widgets.evidence_row import EvidenceRow
 from napari_mhim.plugin.widgets.gallery import Patches
 from napari_mhim.plugin.widgets.legend import LayerRow
 from napari_mhim.plugin.widgets.measure import MeasureRow
@@ -202,13 +203,16 @@ class ReviewTab(QWidget):  # type: ignore[misc]
         self._rows_show = now
         self._clear_rows()
         for part in wanted:
-            row = (
-                MeasureRow(found[part], self._state)
-                if part == ATTENTION
-                else LayerRow(part, found[part], self._meaning(part))
-            )
-            self.rows[part] = row
-            self._rows_column.addWidget(row)
+            self.rows[part] = self._row(part, found[part])
+            self._rows_column.addWidget(self.rows[part])
+
+    def _row(self, part: str, layer: Any) -> LayerRow:
+        shown = self._state.shown
+        if part == ATTENTION:
+            return MeasureRow(layer, self._state)
+        if part == EVIDENCE and shown is not None:
+            return EvidenceRow(layer, shown, self._state.mpp)
+        return LayerRow(part, layer, self._meaning(part))
 
     def _clear_rows(self) -> None:
         for row in self.rows.values():
@@ -227,12 +231,7 @@ class ReviewTab(QWidget):  # type: ignore[misc]
             return words.TRUTH
         if part == DIFFERENCE:
             return words.DIFFERENCE
-        if shown is None:
-            return ""
-        if part == HIDDEN:
-            return words.hidden(shown)
-        assert part == EVIDENCE
-        return f"{words.evidence(shown.classes[shown.target])} {words.sum_kind(shown)}"
+        return words.hidden(shown) if part == HIDDEN and shown is not None else ""
 
 
 def _keys() -> str:

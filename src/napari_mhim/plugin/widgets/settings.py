@@ -9,6 +9,7 @@ from pathlib import Path
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
+    QCheckBox,
     QComboBox,
     QDialog,
     QFileDialog,
@@ -76,6 +77,12 @@ class SettingsSection(QWidget):  # type: ignore[misc]
         form.addRow("device", self.device)
         form.addRow("cache", self.cache_mib)
         form.addRow("threads", self.threads)
+        self.srgb = QCheckBox("by the slide's ICC profile")
+        self.srgb.setToolTip(
+            "Show slides in sRGB, as the scanner's maker means them, where a file has a "
+            "profile. Features are always made of the scanner's own colours."
+        )
+        form.addRow("colours", self.srgb)
         column.addLayout(form)
         column.addWidget(
             label("Workspace: features, results, areas, models.", small=True)
@@ -105,6 +112,7 @@ class SettingsSection(QWidget):  # type: ignore[misc]
                 device=self.device.currentData(),
                 cache_mib=self.cache_mib.value(),
                 threads=self.threads.value(),
+                srgb=self.srgb.isChecked(),
                 workspace=str(Path(self.workspace.text().strip()).expanduser()),
             )
             _write(wanted)
@@ -135,6 +143,7 @@ class SettingsSection(QWidget):  # type: ignore[misc]
         self.device.setCurrentIndex(DEVICES.index(now.device))
         self.cache_mib.setValue(now.cache_mib)
         self.threads.setValue(now.threads)
+        self.srgb.setChecked(now.srgb)
         self.workspace.setText(now.workspace)
         for field in fields(Settings):
             getattr(self, field.name).setEnabled(not _is_from_outside(field.name))
@@ -150,6 +159,8 @@ class SettingsSection(QWidget):  # type: ignore[misc]
         later = (
             "" if now.cache_mib == before.cache_mib else " The cache from next time on."
         )
+        if now.srgb != before.srgb:
+            later += " Colours from the next slide on."
         self.found.setText(f"Saved.{later} {_from_outside()}")
 
     def _ask_folder(self) -> None:

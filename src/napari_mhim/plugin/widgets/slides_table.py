@@ -25,7 +25,7 @@ _WIDE_FROM_PX = 470
 _ALL_FROM_PX = 700
 """In a narrower one the other readers' labels are told by a line's tip."""
 _WIDTHS = {
-    **{"patient": 90, "label": 78, "readers": 110, "adjudicated": 82},
+    **{"patient": 90, "label": 78, "readers": 170, "adjudicated": 82},
     **{"role": 60, "score": 42, "seen": 48, "state": 62},
 }
 _MOST_ICONS = 400

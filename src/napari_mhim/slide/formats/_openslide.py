@@ -14,6 +14,9 @@ from napari_mhim.slide.scale import checked, to_number
 from napari_mhim.slide.slide import SlideFile
 from napari_mhim.slide.source import WHITE, DamagedTileError, NativeLevel, Pixels
 
+Box = tuple[int, int, int, int]
+"""y, x, height, width in level-0 pixels."""
+
 # OpenSlide puts a region together from the file's tiles: small ones cost a call each
 _LEAST_TILE = 512
 _MOST_TILE = 2048
@@ -124,9 +127,10 @@ def _read(handle: _Handle) -> SlideFile:
         "OpenSlide properties",
     )
     names = tuple(handle.slide.associated_images)
+    areas = _areas(properties, handle.slide.dimensions)
     count = handle.slide.level_count
     return SlideFile(
-        levels=[_level(handle, level) for level in range(count)],
+        levels=[_level(handle, level, areas) for level in range(count)],
         close=handle.close,
         mpp=mpp,
         mpp_reason=reason,
@@ -134,36 +138,47 @@ def _read(handle: _Handle) -> SlideFile:
         vendor=properties.get("openslide.vendor", ""),
         properties=properties,
         icc=_icc(handle.slide),
-        bounds=_bounds(properties, handle.slide.dimensions),
-        notes=_notes(properties),
+        bounds=_box(properties, "openslide.bounds-", handle.slide.dimensions),
+        notes=_notes(areas),
         associated={name: partial(_picture, handle, name) for name in names},
     )
 
 
-def _notes(properties: dict[str, str]) -> list[str]:
-    areas = sum(f"openslide.region[{n}].x" in properties for n in range(_MOST_AREAS))
-    if areas < 2:
+def _notes(areas: list[Box]) -> list[str]:
+    if len(areas) < 2:
         return []
-    return [f"{areas} areas were scanned; they lie side by side, as on the glass."]
+    return [f"{len(areas)} areas were scanned; they lie side by side, as on the glass."]
+
+
+def _areas(properties: dict[str, str], size: tuple[int, int]) -> list[Box]:
+    """Give what was scanned: areas apart, or what bounds them; empty for all of it."""
+    found = []
+    for number in range(_MOST_AREAS):
+        prefix = f"openslide.region[{number}]."
+        if f"{prefix}x" not in properties:
+            break
+        if (box := _box(properties, prefix, size)) is not None:
+            found.append(box)
+    whole = _box(properties, "openslide.bounds-", size)
+    return found or ([] if whole is None else [whole])
 
 
 def _icc(slide: Any) -> bytes:
     import openslide
+    from PIL import ImageCms
 
     try:
         profile = slide.color_profile
     # a damaged profile costs the colours' turn, not the slide
-    except (openslide.OpenSlideError, OSError):
+    except (openslide.OpenSlideError, ImageCms.PyCMSError):
         return b""
     return b"" if profile is None else bytes(profile.tobytes())
 
 
-def _bounds(
-    properties: dict[str, str], size: tuple[int, int]
-) -> tuple[int, int, int, int] | None:
-    """Give what was scanned, cut at the frame; None where the file does not say."""
+def _box(properties: dict[str, str], prefix: str, size: tuple[int, int]) -> Box | None:
+    """Read y, x, height, width, cut at the frame; None where the file does not say."""
     said = [
-        to_number(properties.get(f"openslide.bounds-{side}"))
+        to_number(properties.get(f"{prefix}{side}"))
         for side in ("y", "x", "height", "width")
     ]
     y, x, height, width = (0 if n is None else round(n) for n in said)
@@ -185,7 +200,7 @@ def _refuse_cut_short(file: SlideFile) -> None:
             ) from err
 
 
-def _level(handle: _Handle, level: int) -> NativeLevel:
+def _level(handle: _Handle, level: int, areas: list[Box]) -> NativeLevel:
     width, height = handle.slide.level_dimensions[level]
     get = handle.slide.properties.get
     tile_y, tile_x = (
@@ -200,9 +215,25 @@ def _level(handle: _Handle, level: int) -> NativeLevel:
         # the corner is asked for in level-0 pixels, whatever the level
         corner = (round(x * downsample), round(y * downsample))
         rgba = handle.ask(lambda slide: slide.read_region(corner, level, size))
-        return _over_glass(np.asarray(rgba))
+        pixels = _over_glass(np.asarray(rgba))
+        if pixels is None and not _is_scanned(areas, corner, size, downsample):
+            # glass that no scanner looked at is no loss
+            return np.full((size[1], size[0], 3), WHITE, np.uint8)
+        return pixels
 
     return NativeLevel((height, width), (tile_y, tile_x), decode)
+
+
+def _is_scanned(
+    areas: list[Box], corner: tuple[int, int], size: tuple[int, int], downsample: float
+) -> bool:
+    """Say whether a tile, its corner (x, y) on level 0, touches what was scanned."""
+    left, top = corner
+    right, below = left + size[0] * downsample, top + size[1] * downsample
+    return not areas or any(
+        top < y + height and below > y and left < x + width and right > x
+        for y, x, height, width in areas
+    )
 
 
 def _tile_length(said: str | None) -> int:
