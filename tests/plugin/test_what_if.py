@@ -73,9 +73,20 @@ def dock(viewer):
     return dock
 
 
+def press(dock, letter: str) -> None:
+    """Press a letter with Alt on the canvas."""
+    from qtpy.QtCore import Qt
+    from qtpy.QtTest import QTest
+
+    key = getattr(Qt.Key, f"Key_{letter}")
+    QTest.keyClick(
+        dock.canvas.viewer.window._qt_viewer, key, Qt.KeyboardModifier.AltModifier
+    )
+
+
 def _mark(dock, view, outline: np.ndarray) -> None:
     """Draw as a lasso does: napari tells of a finished shape with the same event."""
-    view.lasso.click()
+    press(dock, "D")
     layer = dock.canvas.viewer.layers["Marked area"]
     assert dock.canvas.viewer.layers.selection.active is layer
     assert layer.mode == "add_polygon_lasso"
@@ -102,7 +113,7 @@ class TestWindow:
         # drawn once, the slide is active again: the next drag must not draw
         active = dock.canvas.viewer.layers.selection.active
         assert what(active).get("part") == "slide"
-        view.undo.click()
+        press(dock, "Z")
         assert not view.found.isVisibleTo(view)
 
         corners = result.grid.corners[result.contribution[:, 1] > 1.0]

@@ -178,7 +178,15 @@ class MhimDock(QWidget):  # type: ignore[misc]
             self,
             self.worklist,
             self.slides.labelling,
-            self.slides.card.adjudicate.ask,
+            {
+                "Alt-J": (
+                    "Settle the label readers differ on.",
+                    self.slides.card.adjudicate.ask,
+                ),
+                "Alt-D": ("What if: draw an area.", partial(self._what_if, "lasso")),
+                "Alt-Z": ("What if: undo.", partial(self._what_if, "undo")),
+                "Alt-X": ("What if: exclude.", partial(self._what_if, "leave_out")),
+            },
         )
         self._alt_h = keys.HelpKeepsOff(self)
         # the slot must not belong to the dock: it runs when the dock is half gone
@@ -191,6 +199,12 @@ class MhimDock(QWidget):  # type: ignore[misc]
                 bound,
             )
         )
+
+    def _what_if(self, name: str) -> None:
+        """Press a button of the section, which opens for it."""
+        if self.state.result is not None:
+            view = self.review.sections["What if"].open()
+            getattr(view, name).click()  # nothing, where it is not enabled
 
     def _begin(self) -> None:
         soon = QTimer(self)

@@ -1,6 +1,6 @@
 """The keys the dock binds in the viewer while it is open."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -132,7 +132,7 @@ def bind_list(
     dock: QWidget,
     worklist: Worklist,
     labelling: Labelling,
-    adjudicate: Callable[[], object],
+    more: Mapping[str, tuple[str, Callable[[], object]]],
 ) -> list[str]:
     """Bind the keys of the list: in the viewer, and where the dock has the focus.
 
@@ -144,8 +144,8 @@ def bind_list(
         The dock; its shortcuts go with it.
     worklist, labelling : Worklist, Labelling
         What the keys act on.
-    adjudicate : callable
-        What *Alt+J* does.
+    more : mapping of str to (str, callable)
+        Further keys, what each does in words, and what it calls.
 
     Returns
     -------
@@ -157,12 +157,14 @@ def bind_list(
         "Alt-PageUp": ("Open the slide before.", lambda: worklist.step(-1)),
         "Alt-Backspace": ("Take the label back.", lambda: labelling.label("")),
         "Alt-N": ("Not assessable.", lambda: labelling.label(NOT_ASSESSABLE)),
-        "Alt-J": ("Settle the label readers differ on.", adjudicate),
+        "Alt-Return": ("Run the model on the slide.", worklist.desk.runs.predict),
+        "Alt-C": ("Cancel the job.", worklist.desk.runs.cancel),
         "Alt-R": ("Mark as reviewed, or not.", labelling.toggle_reviewed),
     }
     for number in range(10):
         what = f"Label: class {number}." if number else "Label: uncertain."
         acts[f"Alt-{number}"] = (what, partial(labelling.label_number, number))
+    acts |= more
     for key, (what, act) in acts.items():
         viewer.bind_key(key, _for_viewer(act, what), overwrite=True)
         # a table or a field that has the focus keeps keys from the viewer

@@ -83,10 +83,12 @@ class WhatIf(QWidget):  # type: ignore[misc]
         column, row = QVBoxLayout(), QHBoxLayout()
         self.lasso = button(
             "Draw an area",
-            "Drag round an area of the slide; let go to finish.",
+            "Drag round an area of the slide; let go to finish. Key: Alt+D.",
             self.marking.draw,
         )
-        self.undo = button("Undo", "Take the last area away again.", self.marking.undo)
+        self.undo = button(
+            "Undo", "Take the last area away again. Key: Alt+Z.", self.marking.undo
+        )
         self.clear = button("Clear", "Take all areas away.", self.marking.clear)
         for one in (self.lasso, self.undo, self.clear):
             row.addWidget(one)
@@ -105,7 +107,7 @@ class WhatIf(QWidget):  # type: ignore[misc]
         self.leave_out = button(
             "Exclude",
             "Leave the marked area out of later predictions and of training; it is kept "
-            "in the workspace with its reason.",
+            "in the workspace with its reason. Key: Alt+X.",
             self.exclude,
         )
         row.addWidget(self.reason, 1)
