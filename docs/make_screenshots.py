@@ -22,6 +22,7 @@ from qtpy.QtWidgets import QApplication
 
 from napari_mhim import pipeline
 from napari_mhim.mil.bundle import Bundle
+from napari_mhim.mil.cohort import Cohort, CohortRow
 from napari_mhim.plugin import sample_data, show
 from napari_mhim.plugin.overlays import ATTENTION, EVIDENCE, HIDDEN
 from napari_mhim.plugin.state.labels import LABEL, Said
@@ -270,6 +271,36 @@ def overview(viewer: Any, dock: Any, folder: Path) -> bool:
     sample(dock, "both")
     section(dock, "Map")
     viewer.scene.camera.zoom *= 4
+
+
+def hints(viewer: Any, dock: Any, folder: Path) -> bool:
+    """Draw round the hard lesions of a training slide, and round what is none."""
+    sample(dock, "both")
+    dock.canvas.show_only("slide")
+    slide = dock.state.slide
+    table = folder / "cohort.csv"
+    others = [
+        CohortRow(f"case-{n}", label=label, patient=f"case-{n}", role=role)
+        for n, (label, role) in enumerate(
+            (("normal", "train"), ("normal", "val"), ("tumour", "val")), start=2
+        )
+    ]
+    own = CohortRow(slide.name, label="tumour", patient="case-1", role="train")
+    Cohort.of([own, *others]).write(table)
+    dock.turn_to("Train")
+    dock.train.form.use_table(str(table))
+    view = dock.train.hints.open()
+    turn = np.linspace(0, 2 * np.pi, 40, endpoint=False)
+    circle = np.stack([np.sin(turn), np.cos(turn)], axis=1)
+    drawn = [("tumour", p.mean(axis=0), 150) for p in dock.state.truth.polygons["hard"]]
+    drawn.append(("normal", np.array(slide.shape) * (0.2, 0.4), 350))
+    for name, middle, radius_px in drawn:
+        view.named.setCurrentText(name)
+        view.lasso.click()
+        viewer.layers["Region hints"].add_polygons(middle + radius_px * circle)
+    dock.train.switch.on.click()
+    wait(lambda: False, 1.0)
+    scroll_to(dock, dock.train.switch)
     return True
 
 
@@ -336,6 +367,7 @@ STATES: dict[str, Callable[[Any, Any, Path], bool]] = {
     "slides": slides,
     "reading": reading,
     "analyse": analyse,
+    "hints": hints,
     "real-slide": real,
     "real-patches": real_patches,
     "real-method": real_method,

@@ -211,7 +211,9 @@ class HintSwitch(QWidget):  # type: ignore[misc]
         state = self._trainings.state
         weight = float(state.given.get("hint_weight", 0.0))
         self.on.setChecked(weight > 0)
-        self.line.setText(said.hints_line(state.hints, weight))
+        # of slides that are refused nothing is known
+        known = state.split is not None
+        self.line.setText(said.hints_line(state.hints, weight) if known else "")
         self.setVisible(state.way != CUTOFF and (state.hints.is_any or weight > 0))
 
     def _switch(self, is_on: bool) -> None:
