@@ -23,6 +23,7 @@ from qtpy.QtWidgets import QApplication
 from napari_mhim import pipeline
 from napari_mhim.mil.bundle import Bundle
 from napari_mhim.mil.cohort import Cohort, CohortRow
+from napari_mhim.phantom import PhantomConfig, write_phantom
 from napari_mhim.plugin import sample_data, show
 from napari_mhim.plugin.overlays import ATTENTION, EVIDENCE, HIDDEN
 from napari_mhim.plugin.state.labels import LABEL, Said
@@ -254,6 +255,23 @@ def analyse(viewer: Any, dock: Any, folder: Path) -> bool:
     return True
 
 
+def tissue(viewer: Any, dock: Any, folder: Path) -> bool:
+    """Show what is found and left out of a made slide with each artefact."""
+    config = PhantomConfig(
+        (2048, 2560), pen=True, ink="blue", blur=True, bubble=True, fold=True, seed=931
+    )
+    write_phantom(folder / "artefacts.tiff", config)
+    dock.open_slide(str(folder / "artefacts.tiff"))
+    dock.runs.choose_bundle(str(sample_data.folder() / "bundle"))
+    dock.turn_to("Analyse")
+    content = dock.tissue.open()
+    wait(lambda: content.state.found, 60)
+    wait(lambda: dock.state.device, 60)
+    dock.canvas.look_at_all()
+    scroll_to(dock, dock.tissue)
+    return True
+
+
 def look(viewer: Any, dock: Any, folder: Path) -> bool:
     """Show the controls of two layers."""
     sample(dock, "both")
@@ -368,6 +386,7 @@ STATES: dict[str, Callable[[Any, Any, Path], bool]] = {
     "reading": reading,
     "analyse": analyse,
     "hints": hints,
+    "tissue": tissue,
     "real-slide": real,
     "real-patches": real_patches,
     "real-method": real_method,

@@ -20,6 +20,14 @@ HINT_COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e6d100", "#56b4e9"
 """Outlines of hints, the class of interest first: told apart with any colour vision."""
 IGNORED_COLOUR = "#404040"
 """Outlines of what is to be ignored."""
+TISSUE_COLOURS = {
+    "tissue": "#00a651",
+    "pen": "#0072b2",
+    "blur": "#e69f00",
+    "bubbles": "#56b4e9",
+    "folds": "#d55e00",
+}
+"""Tissue's outline, and veils over artefacts."""
 PART_COLOURS = {"high": "#595959", "low": "#56b4e9", "random": "#e6d100"}
 """What a mask hides, part by part: the teacher's easiest, the least salient, by chance."""
 

@@ -74,3 +74,26 @@ def grid_transform(grid: PatchGrid, mpp: tuple[float, float] | None) -> Transfor
         (float(middle[0]), float(middle[1])),
         slide.units,
     )
+
+
+def raster_transform(
+    px: tuple[float, float], mpp: tuple[float, float] | None
+) -> Transform:
+    """Place a coarse picture of the whole slide over it.
+
+    Parameters
+    ----------
+    px : tuple of float
+        (y, x) level-0 pixels that one of its pixels covers.
+    mpp : tuple of float or None
+        (y, x) micrometres per level-0 pixel; None makes the world one of pixels.
+
+    Returns
+    -------
+    Transform
+        Its corner lies on the slide's corner.
+    """
+    slide = slide_transform(mpp)
+    down, right = (p * s for p, s in zip(px, slide.scale, strict=True))
+    y, x = ((p - 1) / 2 * s for p, s in zip(px, slide.scale, strict=True))
+    return Transform((down, right), (y, x), slide.units)

@@ -19,7 +19,9 @@ from napari_mhim.plugin.estimate import PatchCount, count_patches
 from napari_mhim.plugin.jobs import Job, JobState
 from napari_mhim.plugin.state.desk import DeskState, bundle_folder
 from napari_mhim.plugin.state.memory import Memory
+from napari_mhim.plugin.tissue_settings import why_anew
 from napari_mhim.settings import DeviceReady, describe_device
+from napari_mhim.workspace import Workspace
 
 
 class Runs:
@@ -71,9 +73,16 @@ class Runs:
         """Count, in a child process, the patches a run would look at."""
         state, config = self.state, self.state.grid_config()
         state.n_patches = None
+        self.look_at_features()
         if state.slide is None or state.mpp is None or config is None:
             return
-        self._aside("count", count_patches, state.slide.path, config, self._slide_mpp())
+        tissue = Workspace(self.workspace).tissue_path(state.slide.name)
+        given = self._slide_mpp()
+        self._aside("count", count_patches, state.slide.path, config, given, tissue)
+
+    def look_at_features(self) -> None:
+        """Note whether the slide's features were made with other tissue settings."""
+        self.state.features_note = why_anew(self.state, self.workspace)
 
     def choose_bundle(self, path: str) -> None:
         """Make a folder's model the one to run; what is wrong with it is told.
@@ -120,6 +129,8 @@ class Runs:
             str(self.workspace),
             self.wanted_device,
             self._slide_mpp(),
+            None,  # what is saved with the slide
+            True,
         )
 
     def predict_many(self, slides: Sequence[str]) -> None:
@@ -142,6 +153,9 @@ class Runs:
             str(state.bundle.path),
             str(self.workspace),
             self.wanted_device,
+            None,
+            None,  # what is saved with each slide
+            True,
         )
 
     def _begin(self, stage: str, function: Any, *args: Any) -> None:
@@ -271,6 +285,7 @@ class Runs:
                 done = f"{result.slide} is done; its result is kept for when you open it again."
                 self.noted.emit(self.state.without_names(done))
             return
+        self.look_at_features()
         self.finished.emit(result)
 
     def _follow(self, job_state: JobState) -> None:

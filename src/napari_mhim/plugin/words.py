@@ -32,6 +32,10 @@ HELD_BACK = (
 NO_MPP = "No µm: this slide does not say its micrometres per pixel."
 """The badge of a slide in pixels."""
 
+TISSUE = (
+    "What is looked at on this slide, and what is left out of it, as shares of the slide. "
+    "Saved with the slide; the next run uses it."
+)
 METHOD = (
     "What training would hide at other ratios, and the score of the patches that are "
     "left. It is a mask of training, seen at inference: nothing was hidden for the score "

@@ -95,18 +95,19 @@ class TissueConfig:
     def in_force(self) -> dict[str, Any]:
         """Give the settings that change the outcome: none of an artefact that is kept."""
         values = asdict(self)
-        for artefact, setting in _SETTING_OF.items():
+        for artefact, setting in SETTING_OF.items():
             if not self.leaves_out(artefact):
                 del values[setting]
         return values
 
 
-_SETTING_OF = {
+SETTING_OF = {
     "pen": "pen_density",
     "blur": "blur_um",
     "bubbles": "bubble_um",
     "folds": "fold_times",
 }
+"""The setting that says how much each artefact takes."""
 
 
 @dataclass(frozen=True, eq=False)

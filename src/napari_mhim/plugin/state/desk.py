@@ -70,6 +70,8 @@ class DeskState:
     """Where models run, for people; empty until it is known."""
     n_patches: int | None = None
     """How many patches a run will look at; None until they are counted."""
+    features_note: str = ""
+    """That the slide's features were made with other tissue settings, "" where not."""
     seconds_per_patch: float | None = None
     """How long one took last time; None before the first run."""
     result: SlideResult | None = None

@@ -71,7 +71,7 @@ class AnalyseTab(QWidget):  # type: ignore[misc]
         self.cost.setText(escape(state.cost()) or "&nbsp;")
         reason = state.can_run()
         self.run.setEnabled(reason is None)
-        self.why_not.setText(escape(reason or "Ready."))
+        self.why_not.setText(escape(reason or state.features_note or "Ready."))
         self.device.setEnabled(not state.job.is_busy)
         self.choose.setEnabled(not state.job.is_busy)
 
@@ -159,6 +159,7 @@ class AnalyseTab(QWidget):  # type: ignore[misc]
         for signal in (
             *(state.events.slide, state.events.given_mpp, state.events.bundle),
             *(state.events.n_patches, state.events.seconds_per_patch),
+            state.events.features_note,
             *(state.events.device, job.events.is_busy, state.events.aliases),
         ):
             signal.connect(self.refresh, max_args=0)

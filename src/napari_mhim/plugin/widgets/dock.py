@@ -24,6 +24,7 @@ from napari_mhim.plugin.widgets.review import ReviewTab
 from napari_mhim.plugin.widgets.section import Section
 from napari_mhim.plugin.widgets.settings import SettingsSection
 from napari_mhim.plugin.widgets.slides import SlidesTab
+from napari_mhim.plugin.widgets.tissue import TissueSection
 from napari_mhim.plugin.widgets.train import TrainTab
 from napari_mhim.plugin.worklist import Worklist
 from napari_mhim.settings import load_settings
@@ -59,6 +60,13 @@ class MhimDock(QWidget):  # type: ignore[misc]
         self.job_bar = JobBar(self.state, self.runs.cancel)
         self.slides = SlidesTab(self.worklist)
         self.analyse = AnalyseTab(self.state, self.canvas, self.runs, self.open_slide)
+        self.tissue = Section(
+            "Tissue and quality",
+            "What is tissue, and what of it is left out: pen, blur, air bubbles, folds.",
+            TissueSection,
+            self.desk,
+        )
+        self.analyse.layout().addWidget(self.tissue)
         self.settings = Section(
             "Settings",
             "Device, memory, threads, the workspace; and what works on this computer.",
@@ -195,7 +203,7 @@ class MhimDock(QWidget):  # type: ignore[misc]
                 _clean_up,
                 viewer,
                 self.desk,
-                (self.slides, self.review, self.settings, self.train),
+                (self.slides, self.review, self.tissue, self.settings, self.train),
                 bound,
             )
         )
@@ -254,7 +262,7 @@ class MhimDock(QWidget):  # type: ignore[misc]
 def _clean_up(
     viewer: Any,
     desk: Desk,
-    tabs: tuple[SlidesTab, ReviewTab, Section, TrainTab],
+    tabs: tuple[SlidesTab, ReviewTab, Section, Section, TrainTab],
     bound: list[str],
 ) -> None:
     keys.unbind(viewer, bound)
