@@ -83,7 +83,7 @@ def hint_loss(evidence: Tensor, classes: Tensor) -> Tensor:
         Mean over the classes there are of the mean over their patches.
     """
     each = F.cross_entropy(evidence, classes, reduction="none")  # (M,)
-    counts = torch.bincount(classes, minlength=evidence.shape[1])  # (C,)
+    counts = F.one_hot(classes, evidence.shape[1]).sum(dim=0)  # (C,)
     return (each / counts[classes]).sum() / (counts > 0).sum()
 
 
