@@ -240,6 +240,7 @@ def reading(viewer: Any, dock: Any, folder: Path) -> bool:
     slides(viewer, dock, folder)
     dock.worklist.list.hides_names = True
     dock.slides.reading.open()
+    wait(lambda: False, 1.0)
     scroll_to(dock, dock.slides.reading)
     return True
 

@@ -46,7 +46,8 @@ def caption(figures: Figures, row: int, sort: str) -> tuple[str, str]:
         f"{number(int(figures.teacher_rank[row]))}",
         "student": f"student rank {number(int(figures.student_rank[row]))}",
     }
-    attention = f"{_times(figures, row)} × mean"
+    # a thumbnail is narrow
+    attention = f"{_times(figures, row).replace('below', '<')} × mean"
     return f"evidence {_signed(figures.evidence[row])}", second.get(sort, attention)
 
 

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_mhim.errors import MhimError
+from napari_mhim.export.source import check_slide
 from napari_mhim.mil.result import SlideResult
 from napari_mhim.phantom.truth import read_truth
 from napari_mhim.phantom.truth import truth_path as truth_beside
@@ -57,6 +59,8 @@ def layers(
     ------
     SlideError, StoreError
         If a file cannot be read; the slide is closed then.
+    FeatureMismatchError
+        If a result is of another slide.
     """
     result = SlideResult.load(Path(result_path))
     truth = None if truth_path is None else read_truth(truth_path)
@@ -66,6 +70,13 @@ def layers(
         else SlideResult.load(Path(baseline_result_path))
     )
     slide = open_slide(slide_path)
+    try:
+        for one in (result, baseline):
+            if one is not None:
+                check_slide(one, slide)
+    except MhimError:
+        slide.close()
+        raise
     mpp = slide.mpp or result.slide_mpp
     found = [
         slide_layer(slide, mpp),
@@ -111,6 +122,8 @@ def open_result(
     ------
     SlideError, StoreError
         If a file cannot be read.
+    FeatureMismatchError
+        If a result is of another slide; what is on screen stays then.
     """
     close_with_layers(viewer.layers)
     dock = open_dock(viewer)

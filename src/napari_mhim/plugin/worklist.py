@@ -307,7 +307,8 @@ class Worklist:
             return
         place, name = Workspace(self.desk.runs.workspace), slides.rows[row].slide
         result = SlideResult.load(place.result_path(bundle.name, name))
-        if result.fingerprint not in ("", slide.fingerprint):
+        is_same = result.fingerprint in ("", slide.fingerprint)
+        if not is_same or result.slide_shape != slide.shape:
             self._note(slides_words.other_file(name))
             return
         plain = place.result_path(f"{bundle.name}-baseline", name)
