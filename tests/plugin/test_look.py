@@ -109,16 +109,6 @@ class TestClass:
         row.release()
 
 
-class Bound:
-    """Takes keys as a viewer does."""
-
-    def __init__(self) -> None:
-        self.acts = {}
-
-    def bind_key(self, key, act, overwrite=False) -> None:
-        self.acts[key] = act
-
-
 class TestKeys:
     @pytest.fixture
     def canvas(self, tmp_path: Path):
@@ -133,34 +123,31 @@ class TestKeys:
 
     @pytest.fixture
     def acts(self, canvas):
-        bound = Bound()
-        keys.bind(bound, canvas, lambda: None, lambda: None)
-        return bound.acts
+        return {key: act for key, (_, act) in keys.looking(canvas).items()}
 
     @pytest.mark.parametrize(("key", "um"), [("F5", 2), ("F6", 1), ("F8", 0.25)])
     def test_a_key_gives_a_magnification(self, canvas, acts, key, um) -> None:
         before = canvas.viewer.scene.camera.center
-        acts[key](None)
+        acts[key]()
         assert 1 / canvas.viewer.scene.camera.zoom == pytest.approx(um)
         assert canvas.viewer.scene.camera.center == before
-        acts["F9"](None)
+        acts["F9"]()
         assert 1 / canvas.viewer.scene.camera.zoom != pytest.approx(um)
 
     @pytest.mark.parametrize("key", ["Alt-E", "Alt-A", "Alt-M", "Alt-K"])
     def test_a_key_switches_its_layer(self, canvas, acts, key) -> None:
         layer = canvas.layers()[keys.LAYER_KEYS[key]]
         before = layer.visible
-        acts[key](None)
+        acts[key]()
         assert layer.visible != before
-        acts["Alt-T"](None)  # there is no truth: nothing happens
+        acts["Alt-T"]()  # there is no truth: nothing happens
 
     def test_without_a_scale_ten_times_means_nothing(self, tmp_path) -> None:
         made.write_folder(tmp_path, "bare", mpp=None)
-        canvas, bound = Canvas(ViewerModel(), DeskState()), Bound()
+        canvas = Canvas(ViewerModel(), DeskState())
         canvas.put([overlays.slide_layer(open_slide(tmp_path / "bare.tiff"))])
-        keys.bind(bound, canvas, lambda: None, lambda: None)
         before = canvas.viewer.scene.camera.zoom
-        bound.acts["F6"](None)
+        keys.looking(canvas)["F6"][1]()
         assert canvas.viewer.scene.camera.zoom == before
         assert canvas.state.problem == words.NO_SCALE
         canvas.make_room()

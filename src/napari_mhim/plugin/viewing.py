@@ -160,9 +160,9 @@ class Viewing:
         self._worklist.keep(lambda: watched.log.add(said))
 
     def _tell(self) -> None:
+        # no touch of the list: agreement, which takes longer, does not hang on this
         assert self._area is not None
         self._list.live_seen = self._area.share
-        self._list.touch([self._list.current])
 
     def _moved(self, event: object = None) -> None:
         if self._watched is not None and not self._is_stirred:

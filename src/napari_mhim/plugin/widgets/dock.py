@@ -187,6 +187,7 @@ class MhimDock(QWidget):  # type: ignore[misc]
             self.worklist,
             self.slides.labelling,
             {
+                **keys.looking(self.canvas),
                 "Alt-J": (
                     "Settle the label readers differ on.",
                     self.slides.card.adjudicate.ask,

@@ -23,6 +23,8 @@ from napari_mhim.plugin.state.labels import NOT_ASSESSABLE
 from napari_mhim.plugin.words import NO_SCALE
 from napari_mhim.plugin.worklist import Worklist
 
+Act = tuple[str, Callable[[], object]]
+"""What a key does in words, for napari's list of keys, and what it calls."""
 MAGNIFICATIONS = {"F5": 5, "F6": 10, "F7": 20, "F8": 40}
 LAYER_KEYS = {
     **{"Alt-E": EVIDENCE, "Alt-A": ATTENTION, "Alt-M": HIDDEN},
@@ -102,17 +104,21 @@ def bind(viewer: Any, canvas: Canvas, next_ring: Any, previous_ring: Any) -> lis
         "N": next_patch,
         "Shift-N": previous_patch,
         "Alt-H": overlays_off,
-        "F9": _for_viewer(canvas.look_at_all, "Show the whole slide."),
     }
-    for key, times in MAGNIFICATIONS.items():
-        what = f"Look at the slide at {times}×."
-        keys[key] = _for_viewer(partial(_magnify, canvas, times), what)
-    for key, part in LAYER_KEYS.items():
-        what = f"Show or hide the layer: {part}."
-        keys[key] = _for_viewer(partial(_toggle, canvas, part), what)
     for key, act in keys.items():
         viewer.bind_key(key, act, overwrite=True)
     return list(keys)
+
+
+def looking(canvas: Canvas) -> dict[str, Act]:
+    """Give the keys of magnification and layers: what each does in words, and what it calls."""
+    acts: dict[str, Act] = {"F9": ("Show the whole slide.", canvas.look_at_all)}
+    for key, times in MAGNIFICATIONS.items():
+        what = f"Look at the slide at {times}×."
+        acts[key] = what, partial(_magnify, canvas, times)
+    for key, part in LAYER_KEYS.items():
+        acts[key] = f"Show or hide the layer: {part}.", partial(_toggle, canvas, part)
+    return acts
 
 
 def _magnify(canvas: Canvas, times: int) -> None:
@@ -132,7 +138,7 @@ def bind_list(
     dock: QWidget,
     worklist: Worklist,
     labelling: Labelling,
-    more: Mapping[str, tuple[str, Callable[[], object]]],
+    more: Mapping[str, Act],
 ) -> list[str]:
     """Bind the keys of the list: in the viewer, and where the dock has the focus.
 
@@ -152,7 +158,7 @@ def bind_list(
     list of str
         The viewer's keys, for :func:`unbind`.
     """
-    acts: dict[str, tuple[str, Callable[[], object]]] = {
+    acts: dict[str, Act] = {
         "Alt-PageDown": ("Open the next slide.", lambda: worklist.step(1)),
         "Alt-PageUp": ("Open the slide before.", lambda: worklist.step(-1)),
         "Alt-Backspace": ("Take the label back.", lambda: labelling.label("")),

@@ -60,6 +60,7 @@ class LabelCard(QFrame):  # type: ignore[misc]
             *(self._list.events.version, self._list.events.reader),
         ):
             signal.connect(self.refresh, max_args=0)
+        self._list.events.live_seen.connect(self._show_seen, max_args=0)
         self.refresh()
 
     def refresh(self) -> None:
@@ -84,7 +85,10 @@ class LabelCard(QFrame):  # type: ignore[misc]
         if not self.note.hasFocus():
             self.note.setText(slides.log.note(slide, slides.reader) if slide else "")
         self.adjudicate.refresh()
-        seen = words.seen(slides)
+        self._show_seen()
+
+    def _show_seen(self) -> None:
+        seen = words.seen(self._list)
         self.seen.setVisible(bool(seen))
         self.seen.setText(seen)
 

@@ -203,11 +203,13 @@ class SlidesTable(QTableView):  # type: ignore[misc]
         self.selectionModel().selectionChanged.connect(lambda *_: self.chosen.emit())
         state.events.version.connect(self._renew, max_args=0)
         state.events.touches.connect(self._touch, max_args=0)
+        state.events.live_seen.connect(self._touch_current, max_args=0)
 
     def release(self) -> None:
         """Stop listening: the list outlives the table."""
         self._state.events.version.disconnect(self._renew)
         self._state.events.touches.disconnect(self._touch)
+        self._state.events.live_seen.disconnect(self._touch_current)
 
     def rows(self) -> list[int]:
         """Give the slides selected, from top to bottom."""
@@ -289,6 +291,10 @@ class SlidesTable(QTableView):  # type: ignore[misc]
         if len(selected) == 1:
             self.select(selected[0])
         self.scrolled.emit()
+
+    def _touch_current(self) -> None:
+        if self._state.current >= 0:
+            self.lines.touch([self._state.current])
 
     def _touch(self) -> None:
         self.lines.touch(list(self._state.touched))
