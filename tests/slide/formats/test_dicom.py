@@ -8,6 +8,7 @@ import pytest
 
 from napari_mhim.errors import SlideError
 from napari_mhim.slide import open_slide
+from napari_mhim.slide.formats._dicom_frames import refuse_stray_frames
 
 
 @pytest.fixture
@@ -82,3 +83,54 @@ def test_each_series_of_a_folder_is_a_scene(dicom, tmp_path):
         assert "1 'series 2'" in both.notes[0]
     with open_slide(tmp_path, scene=1) as slide, open_slide(other) as alone:
         np.testing.assert_array_equal(slide.thumbnail(99), alone.thumbnail(99))
+
+
+PIXELS = b"\xe0\x7f\x10\x00OB\0\0"
+ITEM, END = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0" + bytes(4)
+WRAPPED = PIXELS + b"\xff" * 4
+
+
+def item(data: bytes) -> bytes:
+    return ITEM + len(data).to_bytes(4, "little") + data
+
+
+def table(*places: int) -> bytes:
+    return item(b"".join(place.to_bytes(4, "little") for place in places))
+
+
+FRAMES = item(b"abcd") + item(b"efghij") + END
+
+
+@pytest.mark.parametrize(
+    "tail",
+    [
+        WRAPPED + table(0, 12) + FRAMES,
+        WRAPPED + table() + FRAMES,
+        PIXELS + (6).to_bytes(4, "little") + b"abcdef",
+        b"",
+    ],
+    ids=["table", "no table", "not wrapped", "no pixels"],
+)
+@pytest.mark.parametrize("before", [200, (1 << 20) - 5])
+def test_frames_that_lie_where_the_file_says_are_let_through(tmp_path, tail, before):
+    (tmp_path / "a.dcm").write_bytes(bytes(before) + tail)
+    refuse_stray_frames(tmp_path / "a.dcm")
+
+
+@pytest.mark.parametrize(
+    ("tail", "reason"),
+    [
+        (WRAPPED + table(0, 13) + FRAMES, "names places"),
+        (WRAPPED + table(0, 2**32 - 1) + FRAMES, "names places"),
+        (WRAPPED + item(b"123") + FRAMES, "table of frames is damaged"),
+        (WRAPPED + table(0, 12) + FRAMES[:-8], "cut short"),
+        (WRAPPED + table(0, 12) + b"x" + FRAMES, "damaged"),
+        (WRAPPED + table(0) + ITEM + b"\xff\xff\xff\x7f" + END, "damaged"),
+        (PIXELS + (7).to_bytes(4, "little") + b"abcdef", "cut short"),
+    ],
+)
+@pytest.mark.parametrize("before", [200, (1 << 20) - 5])
+def test_frames_that_lie_elsewhere_are_refused(tmp_path, tail, reason, before):
+    (tmp_path / "a.dcm").write_bytes(bytes(before) + tail)
+    with pytest.raises(SlideError, match=reason):
+        refuse_stray_frames(tmp_path / "a.dcm")

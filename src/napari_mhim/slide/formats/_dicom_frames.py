@@ -1,16 +1,15 @@
 """Whether a DICOM file's frames lie where it says: libdicom follows it anywhere."""
 
+import re
 import struct
 from pathlib import Path
 
 from napari_mhim.errors import SlideError
 from napari_mhim.slide.formats._tiff_page import PositionedFile
 
-# the pixels' tag, as bytes of undefined length; its items follow
-_PIXELS = (
-    b"\xe0\x7f\x10\x00OB\0\0\xff\xff\xff\xff",
-    b"\xe0\x7f\x10\x00OW\0\0\xff\xff\xff\xff",
-)
+# the pixels' tag and length; where that is not defined, items follow
+_PIXELS = re.compile(rb"\xe0\x7f\x10\x00O[BW]\0\0(....)", re.DOTALL)
+_TAG_BYTES, _UNDEFINED = 12, 0xFFFFFFFF
 _ITEM, _END = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"
 _HEAD = 8
 _BLOCK = 1 << 20
@@ -32,21 +31,25 @@ def refuse_stray_frames(path: Path) -> None:
     """
     file = PositionedFile(path)
     try:
-        start = _pixels_at(file)
-        if start is not None:
+        found = _pixels_at(file)
+        if found is None:
+            return
+        start, length = found
+        if length == _UNDEFINED:
             _check(file, start)
+        elif start + length > file.size:
+            raise SlideError("it is cut short within its pixels; copy it again")
     finally:
         file.close()
 
 
-def _pixels_at(file: PositionedFile) -> int | None:
-    """Give where the items of the pixels begin; None where they lie unwrapped."""
-    longest = len(_PIXELS[0])
+def _pixels_at(file: PositionedFile) -> tuple[int, int] | None:
+    """Give where the pixels begin and how long they are; None where there are none."""
     for at in range(0, file.size, _BLOCK):
-        block = file.read(at, min(_BLOCK + longest - 1, file.size - at))
-        places = [place for tag in _PIXELS if (place := block.find(tag)) >= 0]
-        if places:
-            return at + min(places) + longest
+        # a tag may lie across two blocks
+        block = file.read(at, min(_BLOCK + _TAG_BYTES - 1, file.size - at))
+        if (match := _PIXELS.search(block)) is not None:
+            return at + match.end(), int.from_bytes(match[1], "little")
     return None
 
 
