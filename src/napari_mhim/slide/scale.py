@@ -1,5 +1,7 @@
 """Micrometres per pixel as files state them, and whether a microscope can have them."""
 
+import math
+
 MPP_RANGE = (0.02, 20.0)
 """Micrometres per pixel that a microscope can have: outside, it is a unit error."""
 
@@ -101,7 +103,9 @@ def to_number(text: str | None) -> float | None:
 
 
 def _looks_like(mpp: float) -> str:
-    dpi = 25_400 / mpp
+    if not 0 < mpp < math.inf:
+        return ""
+    dpi = _UM_PER_UNIT[2] / mpp
     usual = min((72, 96, 150, 300, 600), key=lambda n: abs(n - dpi))
     is_print = abs(usual - dpi) < 0.01 * usual
     return f" ({usual} dots an inch, a screen's or a printer's)" if is_print else ""

@@ -14,6 +14,9 @@ Pixels = NDArray[np.uint8]
 WHITE = 255
 """What stands for glass: outside the slide, and in place of a missing tile."""
 
+MOST_WHOLE_PX = 178_000_000
+"""Pixels of a picture that is held in memory whole, some 13 000 a side."""
+
 _DERIVED_TILE = 512
 
 
@@ -272,3 +275,31 @@ def mean_of_four(pixels: Pixels) -> Pixels:
     rows = wide[::2] + wide[1::2]  # (h, 2 w, 3)
     total = rows[:, ::2] + rows[:, 1::2]  # (h, w, 3)
     return ((total + 2) >> 2).astype(np.uint8)
+
+
+def read_whole(level: NativeLevel) -> Pixels:
+    """Read a level that is small enough, a label for instance, past every cache.
+
+    Parameters
+    ----------
+    level : NativeLevel
+        The level.
+
+    Returns
+    -------
+    ndarray, shape (height, width, 3), uint8
+        RGB, white where a tile does not decode.
+
+    Raises
+    ------
+    SlideError
+        If it is too large for memory, or the file cannot be read.
+    """
+    height, width = level.shape
+    if height * width > MOST_WHOLE_PX:
+        raise SlideError(
+            f"the picture has {width} × {height} pixels, and at most "
+            f"{MOST_WHOLE_PX // 1_000_000} million are read whole"
+        )
+    source = TileSource(level, (1.0, 1.0), TileCache(0), (-1, 0), set())
+    return source.read(0, 0, height, width)

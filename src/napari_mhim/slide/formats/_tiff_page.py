@@ -113,7 +113,7 @@ def page_level(page: "TiffPage", file: PositionedFile) -> NativeLevel:
         large for memory, or lies partly past the file's end.
     """
     _refuse(page)
-    _refuse_truncated(page, file)
+    refuse_truncated(page, file)
     segments = _Segments(page, file)
     shape = (page.imagelength, page.imagewidth)
     if page.is_tiled:
@@ -146,7 +146,21 @@ def _refuse(page: "TiffPage") -> None:
         )
 
 
-def _refuse_truncated(page: "TiffPage", file: PositionedFile) -> None:
+def refuse_truncated(page: "TiffPage", file: PositionedFile) -> None:
+    """Refuse a page that names too few tiles, or some past the file's end.
+
+    Parameters
+    ----------
+    page : TiffPage
+        The page.
+    file : PositionedFile
+        Its file.
+
+    Raises
+    ------
+    SlideError
+        If something is missing.
+    """
     offsets = np.asarray(page.dataoffsets, np.int64)
     counts = np.asarray(page.databytecounts, np.int64)
     wanted = _n_segments(page)

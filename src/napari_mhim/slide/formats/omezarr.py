@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from napari_mhim.errors import SlideError
 from napari_mhim.slide.address import url_of
-from napari_mhim.slide.cache import TileCache
 from napari_mhim.slide.formats._tiff_names import beside
 from napari_mhim.slide.formats._zarr_array import (
     DAMAGE,
@@ -22,7 +21,7 @@ from napari_mhim.slide.formats._zarr_array import (
 from napari_mhim.slide.opening import refuse_scene
 from napari_mhim.slide.scale import Mpp, checked, to_um
 from napari_mhim.slide.slide import SlideFile
-from napari_mhim.slide.source import DamagedTileError, NativeLevel, Pixels, TileSource
+from napari_mhim.slide.source import DamagedTileError, NativeLevel, Pixels, read_whole
 
 if TYPE_CHECKING:
     from zarr import Array, Group
@@ -166,12 +165,7 @@ def _read(images: Sequence[_Image], scene: int, place: Place) -> SlideFile:
 
 
 def _whole(image: _Image, place: Place) -> Callable[[], Pixels]:
-    def read() -> Pixels:
-        level = array_level(image.arrays[0], image.axes, place)
-        source = TileSource(level, (1.0, 1.0), TileCache(0), (-1, 0), set())
-        return source.read(0, 0, *level.shape)
-
-    return read
+    return lambda: read_whole(array_level(image.arrays[0], image.axes, place))
 
 
 def _images(root: "Array | Group") -> Iterator[_Image]:

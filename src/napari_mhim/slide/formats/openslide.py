@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+from napari_mhim.errors import SlideError
 from napari_mhim.slide.address import url_of
 from napari_mhim.slide.formats._openslide import read_file, said
+from napari_mhim.slide.formats._tiff_pages import is_tiff, refuse_damaged
 from napari_mhim.slide.slide import SlideFile
 
 RANK = 20
@@ -29,6 +31,11 @@ def sniff(head: bytes, path: Path) -> str | None:
         return f"it is a{' web address' if url_of(path) else ' folder'}"
     import openslide
 
+    if is_tiff(head):
+        try:
+            refuse_damaged(path)
+        except SlideError as err:
+            return str(err)
     try:
         vendor = openslide.OpenSlide.detect_format(path)
     except openslide.OpenSlideError as err:

@@ -9,16 +9,13 @@ import numpy as np
 from napari_mhim.errors import SlideError
 from napari_mhim.slide.scale import Mpp, checked
 from napari_mhim.slide.slide import SlideFile
-from napari_mhim.slide.source import WHITE, NativeLevel, Pixels
+from napari_mhim.slide.source import MOST_WHOLE_PX, WHITE, NativeLevel, Pixels
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 RANK = 30
 """Asked last: a picture has one level, which is decoded whole."""
-
-MOST_PIXELS = 178_000_000
-"""Pixels of a picture at most, some 13 000 a side: it is held in memory."""
 
 _MAGICS = {b"\x89PNG\r\n\x1a\n": "PNG", b"\xff\xd8\xff": "JPEG", b"BM": "BMP"}
 _TILE = 512
@@ -120,7 +117,7 @@ def _opened(path: Path) -> Any:
         raise SlideError("its header is damaged; copy it again") from err
     except Image.DecompressionBombError as err:
         raise SlideError(
-            f"it has more than {MOST_PIXELS // 1_000_000} million pixels; write it as a "
+            f"it has more than {MOST_WHOLE_PX // 1_000_000} million pixels; write it as a "
             "tiled pyramid first"
         ) from err
     # what pillow's parsers raise over damaged headers
@@ -137,10 +134,10 @@ def _opened(path: Path) -> Any:
 
 def _refuse(image: "Image") -> None:
     width, height = image.size
-    if width * height > MOST_PIXELS:
+    if width * height > MOST_WHOLE_PX:
         raise SlideError(
             f"it has {width} × {height} pixels and a {image.format} picture is read "
-            f"whole, up to {MOST_PIXELS // 1_000_000} million; write it as a tiled "
+            f"whole, up to {MOST_WHOLE_PX // 1_000_000} million; write it as a tiled "
             "pyramid first"
         )
     if image.mode not in _MODES:

@@ -6,8 +6,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from napari_mhim.errors import SlideError
 from napari_mhim.slide.formats._tiff_directory import refuse_cut_short
 from napari_mhim.slide.formats._tiff_names import page_name, qptiff_field
@@ -18,10 +16,11 @@ from napari_mhim.slide.formats._tiff_ome import (
     ome_images,
 )
 from napari_mhim.slide.formats._tiff_page import PositionedFile, page_level
+from napari_mhim.slide.formats._tiff_pages import is_tiff, tiff_pages
 from napari_mhim.slide.opening import LeftToOthersError, refuse_scene
 from napari_mhim.slide.scale import Mpp, checked, from_resolution, to_number
 from napari_mhim.slide.slide import SlideFile
-from napari_mhim.slide.source import Pixels
+from napari_mhim.slide.source import Pixels, read_whole
 
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPage
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 RANK = 10
 """Asked first: it decodes each tile once, which OpenSlide does not."""
 
-_MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 # families whose tiles overlap, or whose levels are hidden: OpenSlide knows them
 _LEFT = {
     "is_ndpi": "Hamamatsu NDPI",
@@ -56,7 +54,7 @@ def sniff(head: bytes, path: Path) -> str | None:
     str or None
         The reason.
     """
-    if head[:4] in _MAGICS:
+    if is_tiff(head):
         return None
     return "it is a folder" if path.is_dir() else "it does not begin like a TIFF file"
 
@@ -91,39 +89,27 @@ def open_slide(path: Path, scene: int = 0) -> SlideFile:
 
 
 def _read(path: Path, file: PositionedFile, scene: int) -> SlideFile:
-    import tifffile
-
-    try:
-        with tifffile.TiffFile(path) as tiff:
-            _refuse_others(tiff)
-            pages = _pages(tiff)
-            view = _ome_view(tiff, pages, scene) or _plain_view(pages)
-            main = view.levels[0]
-            mpp, reason = view.scale or _scale(main)
-            return SlideFile(
-                levels=[page_level(page, file) for page in view.levels],
-                close=file.close,
-                mpp=mpp,
-                mpp_reason=reason,
-                objective_power=_objective_power(tiff, main),
-                vendor=_vendor(tiff),
-                properties=_properties(main),
-                associated={
-                    name: partial(_picture, path, number)
-                    for name, number in view.beside.items()
-                },
-                icc=bytes(main.tags.valueof(34675, b"") or b""),
-                scenes=view.scenes,
-                notes=view.notes,
-            )
-    except SlideError:
-        raise
-    # a damaged file makes tifffile fail in any of these ways
-    except (ValueError, LookupError, TypeError, OSError, AttributeError, RuntimeError,
-            ArithmeticError, MemoryError) as err:  # fmt: skip
-        raise SlideError(
-            f"the TIFF's directory is damaged or cut short: {err}"
-        ) from err
+    with tiff_pages(path) as (tiff, pages):
+        _refuse_others(tiff)
+        view = _ome_view(tiff, pages, scene) or _plain_view(pages)
+        main = view.levels[0]
+        mpp, reason = view.scale or _scale(main)
+        return SlideFile(
+            levels=[page_level(page, file) for page in view.levels],
+            close=file.close,
+            mpp=mpp,
+            mpp_reason=reason,
+            objective_power=_objective_power(tiff, main),
+            vendor=_vendor(tiff),
+            properties=_properties(main),
+            associated={
+                name: partial(_picture, path, number)
+                for name, number in view.beside.items()
+            },
+            icc=bytes(main.tags.valueof(34675, b"") or b""),
+            scenes=view.scenes,
+            notes=view.notes,
+        )
 
 
 def _refuse_others(tiff: "TiffFile") -> None:
@@ -132,27 +118,6 @@ def _refuse_others(tiff: "TiffFile") -> None:
             raise LeftToOthersError(f"{family} is left to OpenSlide")
     if tiff.pages and tiff.pages.first.software.startswith(_TRESTLE):
         raise LeftToOthersError("Trestle is left to OpenSlide")
-
-
-def _pages(tiff: "TiffFile") -> list["TiffPage"]:
-    """List the file's pages, each followed by its SubIFDs."""
-    tiff.pages.useframes = False
-    pages = []
-    for page in tiff.pages:
-        whole = page.aspage()
-        pages.append(whole)
-        if whole.subifds:
-            pages += [sub.aspage() for sub in whole.pages or ()]
-    if not pages:
-        raise SlideError("the TIFF holds no picture")
-    for page in pages:
-        sizes = (page.imagelength, page.imagewidth, page.rowsperstrip)
-        # a damaged count makes a list of one of them
-        if not all(
-            isinstance(n, int) for n in (*sizes, page.tilelength, page.tilewidth)
-        ):
-            raise SlideError("one of the sizes in the TIFF's directory is no number")
-    return pages
 
 
 @dataclass(frozen=True)
@@ -323,17 +288,10 @@ def _beside(pages: list["TiffPage"], levels: list["TiffPage"]) -> dict[str, int]
 
 
 def _picture(path: Path, number: int) -> Pixels:
-    import tifffile
-
+    file = PositionedFile(path)
     try:
-        with tifffile.TiffFile(path) as tiff:
-            page = _pages(tiff)[number]
-            pixels = np.asarray(page.asarray())
-    except (ValueError, LookupError, TypeError, OSError, RuntimeError) as err:
-        raise SlideError(f"a picture of {path.name!r} does not decode: {err}") from err
-    if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3):
-        raise SlideError(f"a picture of {path.name!r} is not 8-bit: {pixels.dtype}")
-    if pixels.ndim == 2:
-        pixels = pixels[..., None]
-    rgb = pixels[..., :3] if pixels.shape[-1] >= 3 else pixels[..., [0, 0, 0]]
-    return np.ascontiguousarray(rgb)
+        with tiff_pages(path) as (_, pages):
+            level = page_level(pages[number], file)
+        return read_whole(level)
+    finally:
+        file.close()
