@@ -184,8 +184,9 @@ class NystromAttention(nn.Module):
     def _by_head(self, x: Tensor) -> tuple[Iterable[Tensor], ...]:
         """Give queries, keys and values of tokens, shape (n, d) for each head."""
         if torch.is_grad_enabled() or len(x) < LONG:
-            whole = self.qkv(x).view(len(x), 3, self._heads, self._head_dim)
-            return tuple(part.unbind(1) for part in whole.unbind(1))
+            # all heads at once: their gradients are put together once, not twice
+            parts = self.qkv(x).view(len(x), -1, self._head_dim).unbind(1)
+            return tuple(parts[i * self._heads :][: self._heads] for i in range(3))
         return tuple(self._each(x, weight) for weight in self._weights())
 
     def _each(self, x: Tensor, weight: Tensor) -> Iterable[Tensor]:
