@@ -244,13 +244,8 @@ def main() -> None:
     for stain, config in cases(args.seeds):
         one = judge(stain, config, args.out / "case.tif")
         judged.append(one)
-        print(
-            stain,
-            config.ink or "clean",
-            {k: round(v, 3) for k, v in one.dice.items()},
-            {k: round(v, 4) for k, v in one.wrong.items()},
-            flush=True,
-        )
+        figures = ", ".join(f"{name} {value:.2f}" for name, value in one.dice.items())
+        print(f"{stain}, {config.ink or 'no artefacts'}: {figures}", flush=True)
     (args.out / "case.tif").unlink()
     text = "\n".join(tables(judged)) + "\n"
     (args.out / "tables.md").write_text(text, encoding="utf-8")

@@ -87,7 +87,9 @@ def test_its_setting_says_how_much_it_takes(setting, artefact, stricter, spoilt)
     assert less.artefacts[artefact].sum() < 0.7 * found.artefacts[artefact].sum()
 
 
-@pytest.mark.parametrize("stain", [(0.35, 0.35), (1.0, 1.0)])
+@pytest.mark.parametrize(
+    "stain", [(0.35, 0.35), pytest.param((1.0, 1.0), marks=pytest.mark.slow)]
+)
 def test_a_slide_without_artefacts_loses_nothing(stain, tmp_path):
     config = PhantomConfig((2048, 2560), easy=True, hard=True, stain=stain, seed=77)
     write_pyramid(tmp_path / "clean.tif", render(config).rgb, config.mpp)
@@ -157,6 +159,7 @@ def test_the_share_of_detail_falls_as_the_blur_rises():
     assert shares[0] < 1
 
 
+@pytest.mark.slow
 def test_a_ring_of_black_pen_is_no_bubble(tmp_path):
     config = replace(SPOILT, pen=False, blur=False, bubble=False, fold=False)
     image = Image.fromarray(render(config).rgb)

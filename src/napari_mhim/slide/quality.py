@@ -47,10 +47,13 @@ _ABOUT_UM, _HERE_UM = 150.0, 14.0
 _DENSE_INK = 1.6
 # half the width of the finest stroke of a pen, µm
 _STROKE_UM = 20.0
-# the rim of a bubble: grey, hence alike in all colours, and dense enough to be one
-_RIM_GREY, _RIM_DENSITY = 0.6, 0.3
+# the rim of a bubble: alike in all colours, dense by itself or more than what is about it,
+# and narrower than so many coarse pixels
+_RIM_GREY, _RIM_DENSITY, _THIN_DENSITY, _RIM_PX = 0.6, 0.3, 0.2, 7
 # share of a bubble's outline that is such a rim, and of its hull that it fills
 _RIM_WHOLE, _BUBBLE_ROUND = 0.6, 0.85
+# density within, below which there is neither tissue nor a veil
+_NOT_EMPTY = 0.08
 
 
 def pen(
@@ -168,26 +171,17 @@ def bubbles(
         True on bubbles, their rim included.
     """
     from scipy import ndimage
-    from skimage.measure import regionprops
 
     step = _step(px_um)
     coarse = averaged(density, step)
     inked = averaged(ink[..., None].astype(np.float32), step)[..., 0] > 0.5
-    least, most = coarse.min(axis=2), coarse.max(axis=2)
-    rim = (least > _RIM_DENSITY) & (least > _RIM_GREY * most) & ~inked
-    wall = closed(rim | inked, 2)
-    inside, _ = ndimage.label(ndimage.binary_fill_holes(wall) & ~wall)
-    found = np.zeros_like(rim)
+    # dense tissue beneath has a colour of its own: less what is about it, a rim is grey
+    thin = coarse - ndimage.grey_opening(coarse, (_RIM_PX, _RIM_PX, 1))
     area_um2 = px_um[0] * step[0] * px_um[1] * step[1]
-    for piece in regionprops(inside):
-        if piece.area * area_um2 < np.pi / 4 * least_um**2:
-            continue
-        if piece.solidity < _BUBBLE_ROUND:
-            continue
-        shape = inside == piece.label
-        edge = grown(shape, 2) & ~shape
-        if (edge & grown(rim, 1)).sum() >= _RIM_WHOLE * edge.sum():
-            found |= grown(shape, 3) & (shape | wall)
+    least_px = np.pi / 4 * least_um**2 / area_um2
+    found = np.zeros_like(inked)
+    for rim in (_grey(coarse, _RIM_DENSITY), _grey(thin, _THIN_DENSITY)):
+        found |= _enclosed(rim & ~inked, inked, coarse.mean(axis=2), least_px)
     return resampled(found, ink.shape)
 
 
@@ -210,6 +204,33 @@ def out_of_focus(blur_um: Floats, shape: tuple[int, int], least_um: float) -> Ma
     """
     blurred = np.nan_to_num(blur_um) >= least_um
     return resampled(closed(large(blurred, 4), 1), shape)
+
+
+def _enclosed(rim: Mask, inked: Mask, density: Floats, least_px: float) -> Mask:
+    """Give what is round, not empty and within a rim, part of which ink may cover."""
+    from scipy import ndimage
+    from skimage.measure import regionprops
+
+    wall = closed(rim | inked, 2)
+    inside, _ = ndimage.label(ndimage.binary_fill_holes(wall) & ~wall)
+    found = np.zeros_like(rim)
+    for piece in regionprops(inside):
+        if piece.area < least_px or piece.solidity < _BUBBLE_ROUND:
+            continue
+        shape = inside == piece.label
+        if np.median(density[shape]) < _NOT_EMPTY:
+            continue  # a gap in the tissue has an edge, too, and nothing to leave out
+        edge = grown(shape, 2) & ~shape
+        if (edge & grown(rim, 1)).sum() >= _RIM_WHOLE * edge.sum():
+            found |= grown(shape, 3) & (shape | wall)
+    return found
+
+
+def _grey(density: Floats, least: float) -> Mask:
+    """Tell where density is at least so much, and about the same in all colours."""
+    low, high = density.min(axis=2), density.max(axis=2)
+    grey: Mask = (low > least) & (low > _RIM_GREY * high)
+    return grey
 
 
 def _step(px_um: tuple[float, float]) -> tuple[int, int]:
