@@ -8,6 +8,7 @@ from window_pictures import HAS_DISPLAY
 
 from napari_mhim.mil.questions import Score, Without, open_reading
 from napari_mhim.plugin import sample_data, show
+from napari_mhim.plugin.marking import stroke_outline
 from napari_mhim.plugin.open_slides import what
 from napari_mhim.plugin.overlays import MARKED
 from napari_mhim.plugin.state.whatif import WhatIfState, cells_in
@@ -56,6 +57,12 @@ def test_nothing_marked_asks_nothing_and_forgets_the_score(grid) -> None:
     assert state.question(grid) is None
     assert state.score is None
     assert state.exclusion(grid) is None
+
+
+@pytest.mark.parametrize("path", [[[5.0, 7.0]], [[5.0, 7.0], [5.0, 7.0]]])
+def test_a_click_of_the_brush_is_a_disc(path: list[list[float]]) -> None:
+    away = np.linalg.norm(stroke_outline(np.array(path), 6.0) - path[0], axis=1)
+    assert away == pytest.approx(np.full(len(away), 3.0))
 
 
 @pytest.fixture
@@ -164,6 +171,32 @@ class TestWindow:
         view.take_back(0)
         assert view.state.excluded == ()
         assert read_regions(path, SlideIdentity.of(dock.canvas.slide())).regions == ()
+
+    def test_a_stroke_of_the_brush_marks_what_it_covers(self, dock) -> None:
+        grid = dock.state.result.grid
+        view = dock.review.sections["What if"].open()
+        view.brush.setCurrentIndex(view.brush.findData(4))
+        press(dock, "B")
+        layer = dock.canvas.viewer.layers["Marked area"]
+        assert layer.mode == "add_path"
+        width = layer.current_edge_width
+        assert width == pytest.approx(4 * grid.patch_px.max())
+        start, end = np.array([400.0, 300.0]), np.array([400.0, 1500.0])
+        layer.add_paths(np.stack([start, (start + end) / 2, end]))
+        assert layer.mode == "pan_zoom"
+        (area,) = view.state.areas
+        middles = grid.corners + grid.patch_px / 2
+        inside = cells_in((area,), grid)
+        along = np.clip(middles[:, 1], start[1], end[1])
+        away = np.hypot(middles[:, 0] - start[0], middles[:, 1] - along)
+        clear = np.abs(away - width / 2) > 2  # a circle of few corners
+        assert inside.any()
+        np.testing.assert_array_equal(inside[clear], away[clear] < width / 2)
+        # the next area drawn is a line again, and both count
+        _mark(dock, view, _square(200, 200, 900))
+        assert len(view.state.areas) == 2
+        assert list(layer.shape_type) == ["path", "polygon"]
+        assert layer.edge_width[1] < layer.edge_width[0]
 
     def test_removing_the_layer_forgets_the_areas(self, dock) -> None:
         view = dock.review.sections["What if"].open()

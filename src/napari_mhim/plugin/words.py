@@ -78,7 +78,7 @@ KEYS = (
     ("Alt+E / A / M / K / T", "evidence / attention / mask / rings / truth on or off"),
     ("F5 / F6 / F7 / F8", "5× / 10× / 20× / 40×"),
     ("F9", "whole slide"),
-    ("Alt+D / Z / X", "what if: draw / undo / exclude"),
+    ("Alt+D / B / Z / X", "what if: draw / paint / undo / exclude"),
     ("Alt+Return", "run the model"),
     ("Alt+C", "cancel the job"),
 )

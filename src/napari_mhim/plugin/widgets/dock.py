@@ -193,6 +193,7 @@ class MhimDock(QWidget):  # type: ignore[misc]
                     self.slides.card.adjudicate.ask,
                 ),
                 "Alt-D": ("What if: draw an area.", partial(self._what_if, "lasso")),
+                "Alt-B": ("What if: paint an area.", partial(self._what_if, "stroke")),
                 "Alt-Z": ("What if: undo.", partial(self._what_if, "undo")),
                 "Alt-X": ("What if: exclude.", partial(self._what_if, "leave_out")),
             },

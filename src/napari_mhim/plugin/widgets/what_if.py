@@ -1,4 +1,4 @@
-"""What if this area were not there: lasso, score without it, and leaving it out for good."""
+"""What if this area were not there: lasso, brush, score without it, leaving it out."""
 
 from dataclasses import replace
 
@@ -18,6 +18,9 @@ from napari_mhim.slide.regions import (
     Region,
     region,
 )
+
+BRUSHES = (1, 2, 4, 8)
+"""Widths of the brush, in patches."""
 
 
 class WhatIf(QWidget):  # type: ignore[misc]
@@ -79,20 +82,41 @@ class WhatIf(QWidget):  # type: ignore[misc]
         left = [one for i, one in enumerate(self.state.excluded) if i != number]
         self._drawn.write(left)
 
+    def paint(self) -> None:
+        """Begin a stroke of the brush."""
+        result = self._desk.state.result
+        if result is not None:
+            patch_px = float(result.grid.patch_px.max())
+            self.marking.paint(self.brush.currentData() * patch_px)
+
     def _tools(self) -> QVBoxLayout:
-        column, row = QVBoxLayout(), QHBoxLayout()
+        column, marks, ends = QVBoxLayout(), QHBoxLayout(), QHBoxLayout()
         self.lasso = button(
             "Draw an area",
             "Drag round an area of the slide; let go to finish. Key: Alt+D.",
             self.marking.draw,
         )
+        self.stroke = button(
+            "Paint",
+            "Drag over the slide; let go to finish. A stroke that runs round something "
+            "takes that in. Key: Alt+B.",
+            self.paint,
+        )
+        self.brush = QComboBox()
+        for n in BRUSHES:
+            self.brush.addItem(f"{n} patch{'' if n == 1 else 'es'} wide", n)
+        self.brush.setCurrentIndex(BRUSHES.index(2))
+        self.brush.setToolTip("Width of the brush.")
         self.undo = button(
             "Undo", "Take the last area away again. Key: Alt+Z.", self.marking.undo
         )
         self.clear = button("Clear", "Take all areas away.", self.marking.clear)
-        for one in (self.lasso, self.undo, self.clear):
-            row.addWidget(one)
-        column.addLayout(row)
+        for one in (self.lasso, self.stroke, self.brush):
+            marks.addWidget(one)
+        for one in (self.undo, self.clear):
+            ends.addWidget(one)
+        column.addLayout(marks)
+        column.addLayout(ends)
         self.mode = QComboBox()
         self.mode.addItems(["without the marked area", "with only the marked area"])
         self.mode.setToolTip("What the model looks at.")
@@ -131,7 +155,7 @@ class WhatIf(QWidget):  # type: ignore[misc]
         reason = self._desk.talk.why_not()
         self.refused.setText(reason or "")
         self.refused.setVisible(reason is not None)
-        for widget in (self.lasso, self.mode):
+        for widget in (self.lasso, self.stroke, self.brush, self.mode):
             widget.setEnabled(reason is None)
         if reason is None:
             self._read()
