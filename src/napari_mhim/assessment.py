@@ -89,7 +89,7 @@ def evaluate(
     config = opened.config
     chosen = choose(Cohort.read(cohort, labels_required=False), config, role)
     predictor = Predictor(opened, device)
-    wanted = pipeline.extract_config(config, predictor.device, slide_mpp)
+    wanted = config.extraction(predictor.device, slide_mpp)
     table = Cohort(chosen.rows, config.classes)
     bags = yield from pipeline.gather(
         workspace, table, wanted, features, leaves_out=False

@@ -26,7 +26,6 @@ from napari_mhim.workspace import Workspace, safe
 
 if TYPE_CHECKING:
     from napari_mhim.mil.bags import Bag
-    from napari_mhim.mil.bundle import BundleConfig
     from napari_mhim.mil.cohort import Cohort
     from napari_mhim.mil.predict import Predictor
     from napari_mhim.mil.train import Finish
@@ -171,12 +170,13 @@ def train(
 
     place = Workspace(Path(workspace))
     table = locked(Cohort.read(cohort), place)
-    bags = yield from gather(workspace, table, extract_config, features)
-    seen = yield from watched(place, watch, extract_config)
+    # hours of extraction come after whatever can be refused without them
     split = split_roles(table, seed=config.seed)
     if split != table:
         table = split
         yield Note(SPLIT)
+    bags = yield from gather(workspace, table, extract_config, features)
+    seen = yield from watched(place, watch, extract_config)
     taught = yield from with_hints(bags, table, place, config.hint_weight)
     extract, folder = None if features else extract_config, place.run_dir(run)
     yield from fit_table(table, taught, config, folder, extract, seen, finish)
@@ -246,7 +246,14 @@ def gather(
         r.slide: features_path(place, r.path or r.slide, config) for r in table.rows
     }
     refuse_unknown(table.rows, paths, place.root)
-    slides = [row.path for row in table.rows if row.path]
+    gone = [row for row in table.rows if row.path and not Path(row.path).exists()]
+    gone = [row for row in gone if paths[row.slide].is_file()]
+    if gone:
+        yield Note(
+            f"{len(gone)} of {len(table.rows)} slides are not where the table says "
+            f"({gone[0].slide!r}); the features made of them before are used."
+        )
+    slides = [row.path for row in table.rows if row.path and row not in gone]
     for event in extract_slides(slides, workspace, config):
         if isinstance(event, SlideFailed):
             raise CohortError(f"slide {event.slide!r} cannot be used: {event.reason}")
@@ -346,26 +353,6 @@ def predict_slide(
     yield from _predict(slide, predictor, place, slide_mpp, tissue, renew)
 
 
-def extract_config(
-    bundle: "BundleConfig", device: str = "auto", slide_mpp: float | None = None
-) -> ExtractConfig:
-    """Give the extraction that a bundle's model was trained on.
-
-    Parameters
-    ----------
-    bundle : BundleConfig
-        What the bundle says of its features.
-    device, slide_mpp
-        As :func:`predict_slides`.
-
-    Returns
-    -------
-    ExtractConfig
-        The same encoder, scale, overlap and tissue share.
-    """
-    return replace(bundle.extract, device=device, slide_mpp=slide_mpp)
-
-
 def _predict(
     slide: str,
     predictor: "Predictor",
@@ -380,7 +367,7 @@ def _predict(
     from napari_mhim.mil.exclusions import excluded_rows, without
 
     bundle = predictor.bundle
-    wanted = extract_config(bundle.config, predictor.device, slide_mpp)
+    wanted = bundle.config.extraction(predictor.device, slide_mpp)
     store_path = features_path(place, slide, wanted)
     cut = tissue or place.tissue_path(slide_name(Path(slide)))
     yield from extract(slide, store_path, wanted, cut, renew)

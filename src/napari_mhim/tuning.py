@@ -109,8 +109,8 @@ def fine_tune(
     bundle, place = Bundle.open(config.start_from), Workspace(Path(workspace))
     parent = bundle.config
     table = locked(_read(cohort, parent), place)
-    wanted = pipeline.extract_config(parent, config.device, slide_mpp)
-    table, n_split = _with_roles(table, parent, config.seed)
+    wanted = parent.extraction(config.device, slide_mpp)
+    table, n_split = with_roles(table, parent, config.seed)
     if n_split:
         yield Note(SPLIT)
     added = table.with_role("train")
@@ -178,10 +178,11 @@ def adjust_cutoff(
             f"model {config.name!r} tells {len(config.classes)} classes apart by the "
             "largest score, without a cut-off; there is none to adjust"
         )
-    rows, notes = _unlearnt(cohort, config, Workspace(Path(workspace)))
+    labelled = Cohort.read(cohort, labels_required=False)
+    rows, notes = unlearnt(labelled, config, Workspace(Path(workspace)))
     for note in notes:
         yield Note(note)
-    wanted = pipeline.extract_config(config, device, slide_mpp)
+    wanted = config.extraction(device, slide_mpp)
     table = Cohort(rows, config.classes)
     bags = yield from pipeline.gather(
         workspace, table, wanted, features, leaves_out=False
@@ -195,8 +196,30 @@ def _read(cohort: str, parent: BundleConfig) -> Cohort:
     return Cohort.read(cohort, child_classes(parent, labels))
 
 
-def _with_roles(table: Cohort, parent: BundleConfig, seed: int) -> tuple[Cohort, int]:
-    """Split what is open; slides the parent knows keep to what they may be."""
+def with_roles(
+    table: Cohort, parent: BundleConfig, seed: int = 0
+) -> tuple[Cohort, int]:
+    """Split the slides of a child that have no role; nothing is held out unasked.
+
+    Parameters
+    ----------
+    table : Cohort
+        The child's slides.
+    parent : BundleConfig
+        Settings of the model it goes on from: what that has learnt from, trains.
+    seed : int
+        Seed of the draw.
+
+    Returns
+    -------
+    tuple of Cohort and int
+        The slides with roles, and how many had none.
+
+    Raises
+    ------
+    CohortError
+        If a class has too few patients to be split.
+    """
     known = with_known_roles(table, parent)
     there = {row.label for row in known.rows}
     # a class of the parent's that no new slide has is not looked for in the split
@@ -241,11 +264,31 @@ def _mix(
     return replace(whole, rows=kept), train, said + "."
 
 
-def _unlearnt(
-    cohort: str, config: BundleConfig, place: Workspace
+def unlearnt(
+    table: Cohort, config: BundleConfig, place: Workspace
 ) -> tuple[tuple[CohortRow, ...], list[str]]:
-    """Give the slides a cut-off may be chosen on, and what to know of the others."""
-    table = Cohort.read(cohort, labels_required=False)
+    """Give the slides a cut-off may be chosen on.
+
+    Parameters
+    ----------
+    table : Cohort
+        Labelled slides; their roles are not regarded.
+    config : BundleConfig
+        Settings of the model.
+    place : Workspace
+        Where the locked test list is.
+
+    Returns
+    -------
+    tuple of rows and list of str
+        Slides the model was not trained on, as validation slides, and what to know of
+        the others.
+
+    Raises
+    ------
+    CohortError
+        If a class has none.
+    """
     # what the table calls them says nothing of what this model has learnt from
     table = replace(table, rows=tuple(replace(row, role="") for row in table.rows))
     chosen = choose(table, config, "all")

@@ -37,7 +37,7 @@ def place(tmp_path: Path) -> Workspace:
     (to.root / "slides").mkdir(parents=True)
     shutil.copytree(from_ / "bundle", to.run_dir("demo") / "bundle")
     bundle = Bundle.open(from_ / "bundle")
-    wanted = pipeline.extract_config(bundle.config)
+    wanted = bundle.config.extraction()
     for name in NAMES:
         shutil.copy(from_ / f"{name}.tiff", to.root / "slides" / f"{name}.tiff")
         features = pipeline.features_path(to, name, wanted)

@@ -63,7 +63,7 @@ def dock(viewer):
 
 def ask(dock, added: Path, way: str, **given: object) -> None:
     form = dock.train.form
-    form.use_table(str(added))
+    form.slides.use_table(str(added))
     form.ways[way].click()
     for name, value in {"threads": 1, **given}.items():
         form.take(name, value)
@@ -188,7 +188,7 @@ def test_a_run_is_taken_up_on_another_day(viewer, dock, added: Path, qtbot) -> N
 
 def test_the_cutoff_alone(dock, added: Path, qtbot) -> None:
     weights = dock.state.bundle.tensors()
-    dock.train.form.use_table(str(added))
+    dock.train.form.slides.use_table(str(added))
     dock.train.form.ways[CUTOFF].click()
     dock.train.start.click()
     wait_for(qtbot, dock, Status.DONE)
@@ -261,6 +261,6 @@ def test_one_class_only_is_refused_before_the_start(
     table = tmp_path / "one.csv"
     table.write_text("\n".join([lines[0], *(x for x in lines[1:] if "normal" in x)]))
     dock.train.form.ways[NEW].click()
-    dock.train.form.use_table(str(table))
+    dock.train.form.slides.use_table(str(table))
     assert not dock.train.start.isEnabled()
     assert "two classes" in dock.train.why_not.text()

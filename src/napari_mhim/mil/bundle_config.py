@@ -4,7 +4,7 @@ import hashlib
 import json
 import secrets
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -90,6 +90,25 @@ class BundleConfig:
     def target_index(self) -> int:
         """Give the index of the class of interest, 0 or more."""
         return self.target % len(self.classes)
+
+    def extraction(
+        self, device: str = "auto", slide_mpp: float | None = None
+    ) -> ExtractConfig:
+        """Give the extraction of the features this model was trained on.
+
+        Parameters
+        ----------
+        device : str
+            One of ``settings.DEVICES``.
+        slide_mpp : float, optional
+            Micrometres per pixel for slides that do not say theirs.
+
+        Returns
+        -------
+        ExtractConfig
+            The same encoder, scale, overlap and tissue share.
+        """
+        return replace(self.extract, device=device, slide_mpp=slide_mpp)
 
     def role_of(self, name: str, fingerprint: str = "") -> Role:
         """Say which role a slide had in this model's training.

@@ -80,7 +80,7 @@ class Talk:
             return Path(state.features_path)
         if state.bundle is None or state.slide is None:
             return None
-        wanted = pipeline.extract_config(state.bundle.config)
+        wanted = state.bundle.config.extraction()
         place = Workspace(self._workspace())
         path = pipeline.features_path(place, state.slide.path, wanted)
         return path if path.is_file() else None

@@ -60,7 +60,7 @@ def why_anew(state: DeskState, workspace: Path) -> str:
     """
     if state.slide is None or state.bundle is None or state.grid_config() is None:
         return ""
-    wanted = pipeline.extract_config(state.bundle.config)
+    wanted = state.bundle.config.extraction()
     path = pipeline.features_path(Workspace(workspace), state.slide.path, wanted)
     if not path.is_file():
         return ""

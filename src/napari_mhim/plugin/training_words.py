@@ -1,13 +1,13 @@
 """The words of the Train tab."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
 
-from napari_mhim.mil.parent import LEAST_PATIENTS
 from napari_mhim.mil.result import SlideResult
 from napari_mhim.mil.review import Reviewed
 from napari_mhim.plugin.state.hints import HintsThere
-from napari_mhim.plugin.state.training import CUTOFF, NEW, TUNE, Split, Status
+from napari_mhim.plugin.state.split import Split
+from napari_mhim.plugin.state.training import CUTOFF, NEW, TUNE, Status
 from napari_mhim.slide.regions import Region, cells_inside
 
 INTRO = (
@@ -69,14 +69,10 @@ def split_table(split: Split | None) -> str:
     """
     if split is None:
         return ""
-    head = "".join(f"<th align='right'>&nbsp;{escape(c)}</th>" for c in split.classes)
-    rows = [f"<tr><th></th>{head}</tr>"]
+    rows = [_head(split.classes)]
     for role, pairs in split.counts.items():
-        cells = "".join(
-            f"<td align='right'>&nbsp;{slides} / {patients}</td>"
-            for slides, patients in pairs
-        )
-        rows.append(f"<tr><td>{ROLE_NAMES[role]}</td>{cells}</tr>")
+        cells = (f"{slides} / {patients}" for slides, patients in pairs)
+        rows.append(_line(ROLE_NAMES[role], cells))
     how = "Drawn by patient, stratified" if split.drawn else "Roles as given"
     said = [f"{how}; slides / patients."]
     if split.left_out:
@@ -86,15 +82,52 @@ def split_table(split: Split | None) -> str:
         said.append(
             f"{patients} validation patients are too few to tell whether it improved."
         )
-    return f"<table>{''.join(rows)}</table>{' '.join(said)}"
+    return f"<table>{''.join(rows)}</table>{' '.join(said)}{site_table(split)}"
 
 
-def new_class(name: str) -> str:
-    """Say what a class the model does not know asks for."""
-    return (
-        f"“{escape(name)}” is new to this model: {LEAST_PATIENTS} patients or more are "
-        "needed, and old slides must have been looked through for it."
-    )
+def site_table(split: Split) -> str:
+    """Show slides of each site and class, and warn where a site gives the class away.
+
+    Parameters
+    ----------
+    split : Split
+        What a run would have.
+
+    Returns
+    -------
+    str
+        Rich text; "" where no slide says its site.
+    """
+    if not split.sites:
+        return ""
+    rows = [_head(split.classes)]
+    rows += [
+        _line(escape(site) or "no site", (str(n) for n in counts))
+        for site, counts in split.sites.items()
+    ]
+    alone = [site for site, counts in split.sites.items() if sum(map(bool, counts)) < 2]
+    caution = ""
+    if alone:
+        named = ", ".join(escape(site) or "no site" for site in alone)
+        caution = f"All slides of {named} are of one class: {CONFOUNDED}"
+    return f"<table>{''.join(rows)}</table>Slides by site. {caution}"
+
+
+CONFOUNDED = (
+    "a model may learn the scanner or stain in place of the disease. Add slides of "
+    "another class from there."
+)
+"""What to know of a site whose slides are all of one class."""
+
+
+def _head(classes: tuple[str, ...]) -> str:
+    cells = "".join(f"<th align='right'>&nbsp;{escape(c)}</th>" for c in classes)
+    return f"<tr><th></th>{cells}</tr>"
+
+
+def _line(name: str, texts: Iterable[str]) -> str:
+    cells = "".join(f"<td align='right'>&nbsp;{text}</td>" for text in texts)
+    return f"<tr><td>{name}</td>{cells}</tr>"
 
 
 HINTS = (

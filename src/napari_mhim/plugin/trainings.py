@@ -47,6 +47,8 @@ class Asked:
     """Whether those were looked through for a new class."""
     watch: str = ""
     """Slide, or its features, to look at after each epoch."""
+    features: str = ""
+    """Folder of features made elsewhere, used in place of slides."""
 
 
 class Trainings:
@@ -127,8 +129,7 @@ class Trainings:
     def config(self) -> TrainConfig:
         """Give the settings a run would have; ConfigError where they cannot be."""
         split, desk = self.state.split, self.desk
-        counts = () if split is None else split.counts.values()
-        n_slides = sum(n for pairs in counts for n, _ in pairs)
+        n_slides = 0 if split is None else split.n_slides
         return self.state.config(desk.state.bundle, desk.runs.wanted_device, n_slides)
 
     def command(self) -> str:
@@ -170,7 +171,9 @@ class Trainings:
                 extract=asdict(self._extraction()),
                 mix=state.mix if state.way == TUNE else "",
                 old_checked=state.old_checked,
-                watch=self._watch(),
+                # features made elsewhere have no positions to draw at
+                watch="" if state.features else self._watch(),
+                features=state.features and str(Path(state.features).absolute()),
             )
             if state.way != CUTOFF:
                 write_json(folder / ASKED, asdict(asked))
@@ -256,14 +259,21 @@ class Trainings:
         if asked.way == CUTOFF:
             out = str(self.place.run_dir(asked.run) / "bundle")
             job = (tuning.adjust_cutoff, asked.bundle, asked.table, out, place)
-            job += (config.device,)
+            job += (config.device, None, asked.features)
         elif asked.way == TUNE:
-            job = (tuning.fine_tune, place, asked.table, config, asked.run, "")
-            job += (asked.mix, asked.old_checked, None, asked.watch, finish)
+            job = (tuning.fine_tune, place, asked.table, config, asked.run)
+            job += (
+                asked.features,
+                asked.mix,
+                asked.old_checked,
+                None,
+                asked.watch,
+                finish,
+            )
         else:
             extract = ExtractConfig(**asked.extract)
-            job = (pipeline.train, place, asked.table, config, extract, asked.run, "")
-            job += (asked.watch, finish)
+            job = (pipeline.train, place, asked.table, config, extract, asked.run)
+            job += (asked.features, asked.watch, finish)
         state.status = Status.RUNNING
         if not self.desk.runs.start(f"Starting {asked.run}", *job):
             state.status = Status.STOPPED if asked.way != CUTOFF else Status.IDLE
@@ -271,7 +281,7 @@ class Trainings:
     def _extraction(self) -> ExtractConfig:
         bundle, device = self.desk.state.bundle, self.desk.runs.wanted_device
         if bundle is not None and self.state.encoder == bundle.config.extract.encoder:
-            return pipeline.extract_config(bundle.config, device)
+            return bundle.config.extraction(device)
         return ExtractConfig(encoder=self.state.encoder, device=device)
 
     def _watch(self) -> str:

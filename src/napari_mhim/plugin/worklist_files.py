@@ -110,7 +110,7 @@ def made(
     if bundle is None:
         return set(), set()
     place = Workspace(Path(workspace))
-    wanted = pipeline.extract_config(bundle.config)
+    wanted = bundle.config.extraction()
     features = _stems(pipeline.features_path(place, "any", wanted).parent)
     results = _stems(place.result_path(bundle.name, "any").parent)
     by_file = {safe(name): name for name in names}

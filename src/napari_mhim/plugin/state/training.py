@@ -5,27 +5,28 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from psygnal import SignalGroupDescriptor
 
 from napari_mhim._options import options
-from napari_mhim.errors import CohortError, MhimError
+from napari_mhim.errors import MhimError
 from napari_mhim.mil.bundle import Bundle
-from napari_mhim.mil.cohort import NOT_TRAINED, Cohort
+from napari_mhim.mil.cohort import Cohort
 from napari_mhim.mil.config import TrainConfig
 from napari_mhim.mil.milestones import EpochDone
-from napari_mhim.mil.parent import (
-    FINE_TUNING,
-    child_classes,
-    tuned_config,
-    with_known_roles,
-)
+from napari_mhim.mil.parent import FINE_TUNING, Checked, tuned_config
 from napari_mhim.mil.presets import RECOMMENDED, preset
-from napari_mhim.mil.splits import split_roles
 from napari_mhim.plugin import words
 from napari_mhim.plugin.state.hints import HintsThere, hints_there
-from napari_mhim.training import SlideWatched, locked
+from napari_mhim.plugin.state.split import (
+    Split,
+    refuse_foreign,
+    split_of_cutoff,
+    split_of_new,
+    split_of_tuning,
+)
+from napari_mhim.training import SlideWatched
 from napari_mhim.workspace import Workspace
 
 CUTOFF, TUNE, NEW = "cut-off", "fine-tune", "new"
@@ -51,20 +52,6 @@ class Status(Enum):
         return self in (Status.RUNNING, Status.STOPPING)
 
 
-@dataclass(frozen=True)
-class Split:
-    """Slides and patients of each role and class, as a run would have them."""
-
-    classes: tuple[str, ...]
-    """Names of the classes, the one of interest last."""
-    counts: Mapping[str, tuple[tuple[int, int], ...]]
-    """Role to (slides, patients) of each class."""
-    left_out: int
-    """Slides nobody trains on: uncertain, not assessable."""
-    drawn: bool
-    """Whether roles were drawn, rather than given."""
-
-
 @dataclass
 class TrainingState:
     """One run: what is asked for, and what it says."""
@@ -77,6 +64,8 @@ class TrainingState:
     """Path of the label table."""
     takes_list: bool = False
     """Whether the slides are those of the Slides tab, rather than a table's."""
+    features: str = ""
+    """Folder of features made elsewhere, used in place of slides; "" for none."""
     mix: str = ""
     """Path of a table of the model's own slides, "" for none."""
     old_checked: str = "unknown"
@@ -163,22 +152,19 @@ class TrainingState:
         seed = int(self.given.get("seed", 0))
         self.split, self.refused, self.hints = None, "", HintsThere()
         try:
-            if self.way != NEW and bundle is not None:
-                labels = {row.label for row in table.rows}
-                table = Cohort.of(table.rows, child_classes(bundle.config, labels))
-            found = locked(table, place)
-            if self.way == CUTOFF:
-                self.split = _counted(found, False)
+            if self.way != NEW and bundle is not None and not self.features:
+                refuse_foreign(bundle)
+            if self.way == NEW or bundle is None:
+                self.split = split_of_new(table, place, seed)
+            elif self.way == CUTOFF:
+                self.split = split_of_cutoff(table, place, bundle)
                 return
-            if self.way == TUNE and bundle is not None:
-                _refuse_own(found, bundle)
-                found = with_known_roles(found, bundle.config)
-            is_open = any(not r.role and r.label in found.classes for r in found.rows)
-            if is_open or self.way == NEW:
-                test = 0.2 if self.way == NEW else 0.0
-                found = split_roles(found, test=test, seed=seed)
-            self.split = _counted(found, is_open)
-            self.hints = hints_there(found, place)
+            else:
+                checked = cast(Checked, self.old_checked)
+                self.split = split_of_tuning(
+                    table, place, bundle, seed, self.mix, checked
+                )
+            self.hints = hints_there(self.split.table, place)
         except MhimError as err:
             self.refused = str(err)
 
@@ -268,8 +254,10 @@ class TrainingState:
         if self.way == CUTOFF:
             out = str(Workspace(Path(place)).run_dir(self.run) / "bundle")
             said = ["cutoff", start, self.table, "--out", out, "--workspace", place]
-            return shlex.join(["napari-mhim", *said, "--device", config.device])
+            said += ["--device", config.device, *self._features()]
+            return shlex.join(["napari-mhim", *said])
         said = ["train", self.table, "--workspace", place, "--run", self.run]
+        said += self._features()
         base = TrainConfig()
         if self.way == TUNE:
             said += ["--from", start, "--tune", config.tune]
@@ -278,7 +266,7 @@ class TrainingState:
             base = replace(
                 base, **FINE_TUNING, model=config.model, recipe=config.recipe
             )
-        else:
+        elif not self.features:
             said += ["--encoder", self.encoder]
         for option in options(TrainConfig):
             value = getattr(config, option.name)
@@ -299,25 +287,5 @@ class TrainingState:
                 said += [flag, f"{name}={value}"]
         return shlex.join(["napari-mhim", *said])
 
-
-def _refuse_own(table: Cohort, bundle: Bundle) -> None:
-    known = [bundle.config.role_of(row.slide) for row in table.rows]
-    if known and all(role in ("train", "val", "test") for role in known):
-        raise CohortError(
-            f"these slides are all in the cohort of {bundle.name!r} already; choose "
-            "others, or open the model it comes from"
-        )
-
-
-def _counted(table: Cohort, drawn: bool) -> Split:
-    counts = {}
-    for role in ("train", "val", "test", ""):
-        rows = table.with_role(role)
-        pairs = []
-        for name in table.classes:
-            some = [row for row in rows if row.label == name]
-            pairs.append((len(some), len({row.patient for row in some})))
-        if any(n for n, _ in pairs):
-            counts[role] = tuple(pairs)
-    left = sum(row.label in NOT_TRAINED or not row.label for row in table.rows)
-    return Split(table.classes, counts, left, drawn)
+    def _features(self) -> list[str]:
+        return ["--features", self.features] if self.features else []

@@ -31,9 +31,9 @@ from napari_mhim.plugin.state.training import CUTOFF, NEW, TUNE, WAYS
 from napari_mhim.plugin.trainings import Trainings
 from napari_mhim.plugin.widgets.settings_form import SettingsForm
 from napari_mhim.plugin.widgets.text import button, label, title
+from napari_mhim.plugin.widgets.train_slides import TABLES, TrainSlides
 
 _ENCODERS = "napari_mhim.features.encoders"
-_TABLES = "Label tables (*.csv *.tsv *.txt);;All files (*)"
 
 
 class TrainForm(QWidget):  # type: ignore[misc]
@@ -51,7 +51,8 @@ class TrainForm(QWidget):  # type: ignore[misc]
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(5)
-        self._add_slides(column)
+        self.slides = TrainSlides(trainings)
+        column.addWidget(self.slides)
         self._add_ways(column)
         self._add_basic(column)
         self._add_all(column)
@@ -63,7 +64,11 @@ class TrainForm(QWidget):  # type: ignore[misc]
             *(self._state.events.takes_list, self._state.events.given),
             *(self._state.events.preset, self._state.events.split),
             *(self._state.events.refused, self._state.events.status),
-            *(self._state.events.run, self._state.events.mix),
+            *(
+                self._state.events.run,
+                self._state.events.mix,
+                self._state.events.features,
+            ),
         ):
             event.connect(self.refresh, max_args=0)
         self._on_bundle()
@@ -77,9 +82,7 @@ class TrainForm(QWidget):  # type: ignore[misc]
     def refresh(self) -> None:
         """Show what the state says."""
         state, bundle = self._state, self._trainings.desk.state.bundle
-        self.slides.setText(_source(self._trainings))
-        self.preview.setText(said.split_table(state.split))
-        self.preview.setVisible(state.split is not None)
+        self.slides.refresh()
         for way, choice in self.ways.items():
             choice.setChecked(way == state.way)
             choice.setEnabled(way == NEW or bundle is not None)
@@ -88,6 +91,9 @@ class TrainForm(QWidget):  # type: ignore[misc]
         self.what.setText(f"{said.WAYS[state.way]}{whose}{stain}")
         for widget, ways in self._rows_of.items():
             self._basic.setRowVisible(widget, state.way in ways)
+        # features that are there already need no encoder
+        needs_encoder = state.way == NEW and not state.features
+        self._basic.setRowVisible(self.encoder, needs_encoder)
         self.mix.setText(Path(state.mix).name if state.mix else "Old slides …")
         self._basic.setRowVisible(self.checked, state.way == TUNE and bool(state.mix))
         self.name.setText(state.run)
@@ -122,28 +128,6 @@ class TrainForm(QWidget):  # type: ignore[misc]
 
     # --- parts
 
-    def _add_slides(self, column: QVBoxLayout) -> None:
-        column.addWidget(title("1 · Slides"))
-        row = QHBoxLayout()
-        self.choose = button(
-            "Label table …",
-            "A CSV with slide, label and, if you like, path, patient, role and site. "
-            "Slides without a role are split by patient.",
-            self._ask_table,
-        )
-        self.use_list = button(
-            "Slides tab",
-            "The slides of the Slides tab, with the labels you gave them there.",
-            self._use_list,
-        )
-        row.addWidget(self.choose, 1)
-        row.addWidget(self.use_list, 1)
-        column.addLayout(row)
-        self.slides = label()
-        self.preview = label()
-        column.addWidget(self.slides)
-        column.addWidget(self.preview)
-
     def _add_ways(self, column: QVBoxLayout) -> None:
         column.addWidget(title("2 · What to do"))
         group = QButtonGroup(self)
@@ -175,9 +159,7 @@ class TrainForm(QWidget):  # type: ignore[misc]
             ("unknown", "yes", "no"),
             "Were the old slides looked through for a class that is new?",
         )
-        self.checked.currentTextChanged.connect(
-            partial(setattr, self._state, "old_checked")
-        )
+        self.checked.currentTextChanged.connect(self._choose_checked)
         self.preset = _combo(PRESETS, "Named settings; “recommended” needs no tuning.")
         self.preset.currentTextChanged.connect(self._choose_preset)
         self.encoder = _combo(
@@ -244,31 +226,26 @@ class TrainForm(QWidget):  # type: ignore[misc]
     def _choose_preset(self, name: str) -> None:
         self._state.given, self._state.preset = {}, name
 
-    def _use_list(self) -> None:
-        self._state.takes_list, self._state.table = True, ""
-        self._look()
+    def _ask_mix(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(
+            self, "Table of the model's own slides", "", TABLES
+        )
+        self.use_mix(path)
 
-    def use_table(self, path: str) -> None:
-        """Take the slides of a label table.
+    def use_mix(self, path: str) -> None:
+        """Train on the model's own slides beside the new ones.
 
         Parameters
         ----------
         path : str
-            Its file.
+            Table of those slides, "" for none.
         """
-        self._state.takes_list, self._state.table = False, path
+        self._state.mix = path
         self._look()
 
-    def _ask_table(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "Label table", "", _TABLES)
-        if path:
-            self.use_table(path)
-
-    def _ask_mix(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(
-            self, "Table of the model's own slides", "", _TABLES
-        )
-        self._state.mix = path
+    def _choose_checked(self, answer: str) -> None:
+        self._state.old_checked = answer
+        self._look()
 
     def _load(self) -> None:
         path, _ = QFileDialog.getOpenFileName(self, "Settings", "", "*.json")
@@ -347,13 +324,3 @@ def _combo(choices: Any, tip: str) -> QComboBox:
     made.addItems(list(choices))
     made.setToolTip(tip)
     return made
-
-
-def _source(trainings: Trainings) -> str:
-    state = trainings.state
-    if state.takes_list:
-        n = sum(bool(row.label) for row in trainings.desk.slides.labelled())
-        return f"{n} labelled slides of the Slides tab; adjudicated labels go first."
-    if state.table:
-        return trainings.desk.state.without_names(repr(state.table)).strip("'")
-    return "No slides chosen."
