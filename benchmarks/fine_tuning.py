@@ -82,40 +82,39 @@ def few_of_each(rows: list[CohortRow], n: int) -> list[CohortRow]:
     return [row for name in some for row in some[name][: n // 2]]
 
 
-def run_seed(folder: Path, seed: int, args: argparse.Namespace) -> list[dict]:
+def run_seed(out: Path, seed: int, args: argparse.Namespace) -> list[dict]:
     """Train parent and children, and judge them on both stains."""
-    place = Workspace(folder / "workspace")
-    own = made(folder / "own", args.slides, seed, shifted=False)
-    fresh = made(folder / "added", 12, seed + 1000, shifted=True)
+    place, root = Workspace(out / "workspace"), str(out / "workspace")
+    own = made(out / f"own-{seed}", args.slides, seed, shifted=False)
+    fresh = made(out / f"added-{seed}", 12, seed + 1000, shifted=True)
+    first = args.first
     sets = {
-        name: made(
-            folder / f"judged-{name}", args.judged, seed + 2000 + shift, bool(shift)
-        )
-        for name, shift in (("old", 0), ("new", 1))
+        name: made(out / f"judged-{first}-{name}", args.judged, number + first, shifted)
+        for name, number, shifted in (("old", 2000, False), ("new", 3000, True))
     }
-    Cohort.of(own).write(folder / "own.csv")
+    Cohort.of(own).write(out / f"own-{seed}.csv")
     config = TrainConfig(epochs=args.epochs, device="cpu", threads=1, seed=seed)
-    root = str(place.root)
-    parent = trained(
-        pipeline.train(root, str(folder / "own.csv"), config, FEATURES, "parent")
-    )
-    splits = str(place.run_dir("parent") / "splits.csv")
+    table = str(out / f"own-{seed}.csv")
+    parent = trained(pipeline.train(root, table, config, FEATURES, f"parent-{seed}"))
+    splits = str(place.run_dir(f"parent-{seed}") / "splits.csv")
     # four to train on; the parent's validation slides choose the epoch, two of the new stain too
     chosen = few_of_each(fresh, ADDED + 2)
     roles = ["train"] * (ADDED // 2) + ["val"]
+    table = str(out / f"added-{seed}.csv")
     Cohort.of(
         CohortRow(**{**vars(row), "role": role})
         for row, role in zip(chosen, roles * 2, strict=True)
-    ).write(folder / "added.csv")
+    ).write(table)
     before = {name: judged(parent, rows, place) for name, rows in sets.items()}
     found = []
     for tune in ("head", "all"):
         for mix in ("", splits):
             name = f"{tune}{'-mixed' if mix else ''}"
             given = {"device": "cpu", "threads": 1, "tune": tune, "seed": seed}
+            given |= {"lr": args.lr} if args.lr else {}
             asked = tuned_config(Bundle.open(parent), given)
-            table = str(folder / "added.csv")
-            child = trained(tuning.fine_tune(root, table, asked, name, mix=mix))
+            run = f"{name}-{seed}-{asked.lr:g}"
+            child = trained(tuning.fine_tune(root, table, asked, run, mix=mix))
             for stain, rows in sets.items():
                 labels = np.array([row.label == "tumour" for row in rows], np.int64)
                 after = judged(child, rows, place)
@@ -129,14 +128,16 @@ def main() -> None:
     """Run all seeds, and print a line for each child and stain."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--first", type=int, default=0, help="the first seed")
+    parser.add_argument("--lr", type=float, default=0.0, help="0: the default")
     parser.add_argument("--slides", type=int, default=32, help="the parent's own")
     parser.add_argument("--judged", type=int, default=60, help="of each stain")
     parser.add_argument("--epochs", type=int, default=40, help="of the parent")
     parser.add_argument("--out", type=Path, default=Path("fine-tuning-benchmark"))
     args = parser.parse_args()
     found: list[dict] = []
-    for seed in range(args.seeds):
-        found += run_seed(args.out / f"seed-{seed}", seed, args)
+    for seed in range(args.first, args.first + args.seeds):
+        found += run_seed(args.out, seed, args)
         (args.out / "changes.json").write_text(json.dumps(found, indent=2))
     for row in found:
         before, after, change = (row[f"auc_{k}"] for k in ("before", "after", "change"))

@@ -134,6 +134,8 @@ def split_of_tuning(
     parent = bundle.config
     found = locked(_of_child(table, bundle), place)
     _refuse_own(found, bundle)
+    if not mix:
+        found.trainable()  # refuses one class only
     found, n_drawn = with_roles(found, parent, seed)
     old: tuple[CohortRow, ...] = ()
     if mix:
