@@ -190,14 +190,17 @@ def _blank(path: Path, mpp: tuple[float, float] | None) -> str:
 
 def test_a_slide_without_path_and_features_is_named(tmp_path: Path) -> None:
     table = tmp_path / "cohort.csv"
-    table.write_text("slide,label\nlost,tumour\nfound,normal\n")
+    # roles are given: a table that cannot be split is refused before slides are looked for
+    table.write_text(
+        "slide,label,role\na,tumour,train\nb,normal,train\nc,tumour,val\nd,normal,val\n"
+    )
     events = pipeline.train(
         str(tmp_path),
         str(table),
         TrainConfig(),
         ExtractConfig(mpp=0.5, patch_model_px=64),
     )
-    with pytest.raises(CohortError, match=r"2 of 2 slides have neither a path"):
+    with pytest.raises(CohortError, match=r"4 of 4 slides have neither a path"):
         list(events)
 
 
