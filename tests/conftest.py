@@ -6,9 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from napari_mhim.mil.result import Cutoff, SlideResult
 from napari_mhim.slide.tiling import PatchGrid
+
+# no test is timed: a busy machine is no fault of the code
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 def shared_data() -> Path:

@@ -5,16 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import settings
 from made_bags import CLASSES, make_bags, make_grid, small_config
 
 from napari_mhim.mil.bundle import Bundle
 from napari_mhim.mil.result import SlideResult
 from napari_mhim.mil.train import FitDone, fit
-
-# no test is timed: a busy machine is no fault of the code
-settings.register_profile("untimed", deadline=None)
-settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

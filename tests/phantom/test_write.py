@@ -44,7 +44,8 @@ def test_the_tissue_mask_finds_the_tissue_and_leaves_out_the_pen(
     ink, tmp_path, monkeypatch
 ) -> None:
     monkeypatch.setattr(pen, "INKS", pen.INKS[ink : ink + 1])
-    config = PhantomConfig(shape=(700, 900), pen=True, seed=5)
+    # on a smaller slide the pen would be finer than any is
+    config = PhantomConfig(shape=(1100, 1300), pen=True, seed=5)
     write_phantom(tmp_path / "pen.tif", config)
     with open_slide(tmp_path / "pen.tif") as slide:
         found = tissue_mask(slide)

@@ -1,9 +1,9 @@
 """Pixels of many patches: every tile of the file is decoded once, in the grid's order."""
 
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,9 @@ from napari_mhim.slide.tiling import PatchGrid
 # a level that is coarser than asked for by less than this is still taken: 0.5 µm wanted
 # of a slide with 0.2508 would else be cut from four times the pixels
 _LEVEL_SLACK = 1.01
+_LONGEST_RUN = 8
+
+_Place = tuple[int, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +121,8 @@ def _batches(
     order = reading_order(grid)[start:]
     cutter = _Cutter(best_source(slide, grid), grid, order)
     pool = ThreadPoolExecutor(threads, thread_name_prefix="patches")
-    waiting: deque[Future[Pixels]] = deque()
+    waiting: deque[_Filling] = deque()
+    runs = _runs(len(order), batch_size, threads)
     try:
         submitted = 0
         for first in range(0, len(order), batch_size):
@@ -126,13 +130,38 @@ def _batches(
             # the next batch is decoded while this one is encoded by who asked for it
             ahead = min(first + 2 * batch_size + 2 * threads, len(order))
             while submitted < ahead:
-                waiting.append(cutter.submit(pool, submitted))
-                submitted += 1
-            pixels = np.stack([waiting.popleft().result() for _ in index])
+                rows = next(runs)
+                if rows.start % batch_size == 0:
+                    count = min(batch_size, len(order) - rows.start)
+                    waiting.append(_Filling(cutter.empty(count)))
+                into = waiting[-1].pixels[rows.start % batch_size :]
+                waiting[-1].futures.append(cutter.submit(pool, rows, into))
+                submitted = rows.stop
+            filling = waiting.popleft()
+            for future in filling.futures:
+                future.result()
             cutter.release(first + len(index))
-            yield PatchBatch(index, pixels)
+            yield PatchBatch(index, filling.pixels)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+@dataclass(frozen=True, eq=False)
+class _Filling:
+    """A batch whose patches are being cut."""
+
+    pixels: Pixels
+    futures: list[Future[None]] = field(default_factory=list)
+
+
+def _runs(count: int, batch_size: int, threads: int) -> Iterator[range]:
+    """Split so many patches into runs of one task each, none in two batches."""
+    # a task costs as much as a tenth of a tile; too long a run leaves threads idle
+    length = max(1, min(_LONGEST_RUN, batch_size // (4 * threads)))
+    for first in range(0, count, batch_size):
+        last = min(first + batch_size, count)
+        for start in range(first, last, length):
+            yield range(start, min(start + length, last))
 
 
 class _Cutter:
@@ -149,21 +178,31 @@ class _Cutter:
         self._step = self._size / self._side
         self._is_copy = self._copies()  # (n,)
         self._boxes = self._whole_boxes()  # (n, 4) y, x, height, width
-        self._tiles: dict[tuple[int, int], Future[Pixels]] = {}
+        self._tiles: dict[_Place, Future[Pixels]] = {}
         self._uses = Counter(
             tile for row in range(len(order)) for tile in self._tiles_of(row)
         )
         self._released = 0
 
-    def submit(self, pool: ThreadPoolExecutor, row: int) -> Future[Pixels]:
-        """Put a patch and its tiles, those not there yet, into the pool."""
-        tiles = self._tiles_of(row)
-        for tile in tiles:
-            if tile not in self._tiles:
-                self._tiles[tile] = pool.submit(self._source.tile_pixels, *tile)
+    def empty(self, count: int) -> Pixels:
+        """Give memory for so many patches."""
+        return np.empty((count, self._side, self._side, 3), np.uint8)
+
+    def submit(
+        self, pool: ThreadPoolExecutor, rows: range, into: Pixels
+    ) -> Future[None]:
+        """Put patches, and the tiles they share and that are not there, into the pool."""
+        shared: dict[_Place, Future[Pixels]] = {}
+        for row in rows:
+            for tile in self._tiles_of(row):
+                if tile not in self._tiles:
+                    if self._uses[tile] == 1:
+                        continue
+                    decode = self._source.tile_pixels
+                    self._tiles[tile] = pool.submit(decode, *tile)
+                shared[tile] = self._tiles[tile]
         # the pool takes tasks in order: a patch never waits for a tile behind it
-        mine = {tile: self._tiles[tile] for tile in tiles}
-        return pool.submit(self._cut, row, mine)
+        return pool.submit(self._cut_all, rows, shared, into)
 
     def release(self, until: int) -> None:
         """Let go of tiles that no patch from ``until`` on needs."""
@@ -171,7 +210,8 @@ class _Cutter:
             for tile in self._tiles_of(row):
                 self._uses[tile] -= 1
                 if not self._uses[tile]:
-                    del self._tiles[tile], self._uses[tile]
+                    self._tiles.pop(tile, None)
+                    del self._uses[tile]
         self._released = until
 
     def _whole_boxes(self) -> NDArray[np.int64]:
@@ -192,24 +232,37 @@ class _Cutter:
         copies: NDArray[np.bool_] = (is_whole & is_same).all(axis=1)
         return copies
 
-    def _tiles_of(self, row: int) -> list[tuple[int, int]]:
-        y, x, height, width = (int(n) for n in self._boxes[row])
+    def _tiles_of(self, row: int) -> list[_Place]:
+        y, x, height, width = self._boxes[row].tolist()
         tile, shape = self._source.tile, self._source.shape
         rows = range(*tile_span(y, height, tile[0], shape[0]))
         cols = range(*tile_span(x, width, tile[1], shape[1]))
         return [(r, c) for r in rows for c in cols]
 
-    def _cut(self, row: int, tiles: dict[tuple[int, int], Future[Pixels]]) -> Pixels:
+    def _cut_all(
+        self, rows: range, shared: dict[_Place, Future[Pixels]], into: Pixels
+    ) -> None:
+        def tile_at(row: int, col: int) -> Pixels:
+            # a tile of one patch alone is decoded where it is needed
+            there = shared.get((row, col))
+            if there is None:
+                return self._source.tile_pixels(row, col)
+            return there.result()
+
+        for row, out in zip(rows, into, strict=False):
+            self._cut(row, tile_at, out)
+
+    def _cut(
+        self, row: int, tile_at: Callable[[int, int], Pixels], out: Pixels
+    ) -> None:
         from PIL import Image
 
-        box = self._boxes[row]
-        y, x, height, width = (int(n) for n in box)
-        pixels = paste_tiles(
-            self._source, lambda r, c: tiles[r, c].result(), (y, x, height, width)
-        )
+        y, x, height, width = self._boxes[row].tolist()
         if self._is_copy[row]:
-            return pixels
-        top, left = self._corners[row] - box[:2]
+            paste_tiles(self._source, tile_at, (y, x, height, width), out)
+            return
+        pixels = paste_tiles(self._source, tile_at, (y, x, height, width))
+        top, left = self._corners[row] - (y, x)
         below, right = top + self._size[0], left + self._size[1]
         # pillow's bilinear filter widens with the step, takes a box of fractions and
         # releases the GIL
@@ -218,4 +271,4 @@ class _Cutter:
             Image.Resampling.BILINEAR,
             (float(left), float(top), float(right), float(below)),
         )
-        return np.asarray(image)
+        out[:] = np.asarray(image)

@@ -130,7 +130,8 @@ class TileSource:
         if pixels is None:
             self._missing.add((self._level, row, col))
             return np.full((*self._tile_shape(row, col), 3), WHITE, np.uint8)
-        if not pixels.any():
+        # nearly every tile is told from black by its first pixel
+        if not pixels[0, 0].any() and not pixels.any():
             # a scanner writes black where it lost the image; it stays as it is
             self._missing.add((self._level, row, col))
         return pixels
@@ -162,11 +163,9 @@ class TileSource:
         return tile if tile.base is None else tile.copy()
 
     def _tile_shape(self, row: int, col: int) -> tuple[int, int]:
-        height, width = (
-            min(t, n - i * t)
-            for n, t, i in zip(self.shape, self.tile, (row, col), strict=True)
-        )
-        return height, width
+        height, width = self.tile
+        below, right = self.shape[0] - row * height, self.shape[1] - col * width
+        return min(height, below), min(width, right)
 
 
 def tile_span(start: int, length: int, tile: int, limit: int) -> tuple[int, int]:
@@ -192,6 +191,7 @@ def paste_tiles(
     source: TileSource,
     tile_at: Callable[[int, int], Pixels],
     box: tuple[int, int, int, int],
+    out: Pixels | None = None,
 ) -> Pixels:
     """Put a rectangle of a level together from its tiles.
 
@@ -203,16 +203,19 @@ def paste_tiles(
         Gives the tile at (row, column), cut at the level's edge.
     box : tuple of int
         y, x, height, width in the level's pixels.
+    out : ndarray, shape (height, width, 3), uint8, optional
+        Where to put it; a new array where not given.
 
     Returns
     -------
     ndarray, shape (height, width, 3), uint8
-        RGB, white outside the level.
+        RGB, white outside the level; ``out`` where it was given.
     """
     y, x, height, width = box
     rows = range(*tile_span(y, height, source.tile[0], source.shape[0]))
     cols = range(*tile_span(x, width, source.tile[1], source.shape[1]))
-    out = np.empty((height, width, 3), np.uint8)
+    if out is None:
+        out = np.empty((height, width, 3), np.uint8)
     if y < 0 or x < 0 or y + height > source.shape[0] or x + width > source.shape[1]:
         out[:] = WHITE
     for row in rows:
