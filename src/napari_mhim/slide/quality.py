@@ -228,7 +228,9 @@ def _enclosed(rim: Mask, inked: Mask, density: Floats, least_px: float) -> Mask:
 
 def _grey(density: Floats, least: float) -> Mask:
     """Tell where density is at least so much, and about the same in all colours."""
-    low, high = density.min(axis=2), density.max(axis=2)
+    red, green, blue = (density[..., band] for band in range(3))
+    low = np.minimum(np.minimum(red, green), blue)
+    high = np.maximum(np.maximum(red, green), blue)
     grey: Mask = (low > least) & (low > _RIM_GREY * high)
     return grey
 
