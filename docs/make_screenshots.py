@@ -307,7 +307,7 @@ def hints(viewer: Any, dock: Any, folder: Path) -> bool:
     own = CohortRow(slide.name, label="tumour", patient="case-1", role="train")
     Cohort.of([own, *others]).write(table)
     dock.turn_to("Train")
-    dock.train.form.use_table(str(table))
+    dock.train.form.slides.use_table(str(table))
     view = dock.train.hints.open()
     turn = np.linspace(0, 2 * np.pi, 40, endpoint=False)
     circle = np.stack([np.sin(turn), np.cos(turn)], axis=1)

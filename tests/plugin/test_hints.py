@@ -202,7 +202,7 @@ class TestWindow:
             )
         ]
         Cohort.of(rows).write(table)
-        dock.train.form.use_table(str(table))
+        dock.train.form.slides.use_table(str(table))
         switch = dock.train.switch
         assert "2 regions on 1 training slide could join." in switch.line.text()
         switch.on.click()
