@@ -191,7 +191,8 @@ class SlidesTab(QWidget):  # type: ignore[misc]
         self._soon.setSingleShot(True)
         self._soon.setInterval(_LOOK_MS)
         self._soon.timeout.connect(self._look_closely)
-        self.viewing.stirred.connect(self._soon.start)
+        # psygnal cannot look at what Qt's own functions take
+        self.viewing.stirred.connect(self._soon.start, check_nargs=False, max_args=0)
         self._soon.start()
         self._keep.start()
 
