@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from napari_mhim.slide._masks import (
     Floats,
     Mask,
+    across,
     averaged,
     closed,
     grown,
@@ -228,9 +229,7 @@ def _enclosed(rim: Mask, inked: Mask, density: Floats, least_px: float) -> Mask:
 
 def _grey(density: Floats, least: float) -> Mask:
     """Tell where density is at least so much, and about the same in all colours."""
-    red, green, blue = (density[..., band] for band in range(3))
-    low = np.minimum(np.minimum(red, green), blue)
-    high = np.maximum(np.maximum(red, green), blue)
+    low, high = across(np.minimum, density), across(np.maximum, density)
     grey: Mask = (low > least) & (low > _RIM_GREY * high)
     return grey
 

@@ -21,7 +21,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mhim.errors import ConfigError
-from napari_mhim.slide._masks import Floats, Mask, closed, grown, large, smoothed
+from napari_mhim.slide._masks import (
+    Floats,
+    Mask,
+    across,
+    closed,
+    grown,
+    large,
+    smoothed,
+)
 from napari_mhim.slide.quality import bubbles, folds, out_of_focus, pen
 from napari_mhim.slide.sharpness import blur_um
 from napari_mhim.slide.slide import Slide
@@ -298,7 +306,7 @@ def is_dark_field(picture: NDArray[np.uint8]) -> bool:
     bool
         True where most is dark and what is not is no glass.
     """
-    brightest, least = _brightest(picture), np.minimum.reduce(_bands(picture))
+    brightest, least = across(np.maximum, picture), across(np.minimum, picture)
     bright = brightest >= _DARK
     if bright.mean() > 0.5:
         return False
@@ -319,7 +327,7 @@ def unseen(picture: NDArray[np.uint8]) -> Mask:
     ndarray, shape (rows, cols), bool
         True where the scanner saw nothing, a little wider than it.
     """
-    brightest = _brightest(picture)
+    brightest = across(np.maximum, picture)
     # on a dim slide nuclei are nearly black as well; lost regions are black altogether
     limit = min(_BLACK, 0.1 * float(np.percentile(brightest, 99)))
     return grown(large(brightest <= limit, 32), 2)
@@ -344,16 +352,6 @@ def optical_density(picture: NDArray[np.uint8], seen: Mask) -> Floats:
     # there are 256 logarithms, whatever the picture
     density = glass - np.log(np.arange(256, dtype=np.float32) + 1)[picture]
     return np.asarray(np.maximum(density, 0), np.float32)
-
-
-def _bands(picture: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
-    """Give red, green and blue: numpy is ten times quicker from one to the next of them."""
-    return [picture[..., band] for band in range(3)]
-
-
-def _brightest(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    brightest: NDArray[np.uint8] = np.maximum.reduce(_bands(picture))
-    return brightest
 
 
 def _glass(colours: Floats) -> Floats:
@@ -387,7 +385,7 @@ def _glowing(picture: NDArray[np.uint8]) -> Mask:
 
     # wide enough to join the nuclei of one piece of tissue
     width = _JOIN_SHARE * max(picture.shape)
-    signal = smoothed(_brightest(picture).astype(np.float32), width)
+    signal = smoothed(across(np.maximum, picture).astype(np.float32), width)
     ground = float(np.percentile(signal, 20))
     spread = float(np.median(np.abs(signal[signal <= np.median(signal)] - ground)))
     limit = max(float(threshold_triangle(signal)), ground + 6 * spread, ground + 3)
