@@ -16,7 +16,7 @@ from napari_mhim.errors import (
     NoTissueError,
     UnknownMppError,
 )
-from napari_mhim.events import Progress
+from napari_mhim.events import Note, Progress
 from napari_mhim.features.config import ExtractConfig
 from napari_mhim.features.extract import ExtractDone
 from napari_mhim.mil.bundle import Bundle
@@ -44,6 +44,36 @@ def test_training_ends_with_a_baseline_and_a_model(small_run) -> None:
     for bundle in (small_run.bundle, small_run.baseline):
         assert (Path(bundle) / "model.safetensors").is_file()
         assert (Path(bundle) / "README.md").is_file()
+
+
+def test_features_of_a_moved_slide_are_used_and_that_is_said(small_run) -> None:
+    table = Cohort.read(Path(small_run.workspace) / "cohort.csv")
+    gone, *others = table.rows
+    elsewhere = Path(gone.path).parent / "away" / Path(gone.path).name
+    moved = replace(gone, path=str(elsewhere))
+    distant = replace(others[0], path=f"http://127.0.0.1:9/{Path(others[0].path).name}")
+    config = ExtractConfig(mpp=1.0, patch_model_px=64, device="cpu")
+
+    def gathered(*rows):
+        some = replace(table, rows=rows)
+        events = pipeline.gather(small_run.workspace, some, config)
+        notes = []
+        while True:
+            try:
+                notes.append(next(events))
+            except StopIteration as end:
+                return end.value, [str(n.text) for n in notes if isinstance(n, Note)]
+
+    bags, notes = gathered(moved, *others)
+    assert set(bags) == {row.slide for row in table.rows}
+    assert notes == [
+        f"1 of 12 slides are not where the table says ({gone.slide!r}); the features made "
+        "of them before are used."
+    ]
+    assert gathered(*table.rows)[1] == []
+    # nobody has looked for what lies elsewhere: it is opened, not taken for moved
+    with pytest.raises(CohortError, match="cannot be used"):
+        gathered(gone, distant, *others[1:])
 
 
 def test_a_slide_becomes_a_result(small_run) -> None:

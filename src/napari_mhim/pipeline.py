@@ -18,6 +18,7 @@ from napari_mhim.errors import CohortError, MhimError, WorkspaceError
 from napari_mhim.events import Note, Progress
 from napari_mhim.features.config import ExtractConfig
 from napari_mhim.mil.config import TrainConfig
+from napari_mhim.slide.address import url_of
 from napari_mhim.slide.files import refuse_twins
 from napari_mhim.slide.identity import slide_name
 from napari_mhim.slide.tissue import TissueConfig
@@ -246,14 +247,20 @@ def gather(
         r.slide: features_path(place, r.path or r.slide, config) for r in table.rows
     }
     refuse_unknown(table.rows, paths, place.root)
-    gone = [row for row in table.rows if row.path and not Path(row.path).exists()]
-    gone = [row for row in gone if paths[row.slide].is_file()]
-    if gone:
+    moved = {
+        row.slide
+        for row in table.rows
+        if row.path
+        and url_of(row.path) is None
+        and paths[row.slide].is_file()
+        and not Path(row.path).exists()
+    }
+    if moved:
         yield Note(
-            f"{len(gone)} of {len(table.rows)} slides are not where the table says "
-            f"({gone[0].slide!r}); the features made of them before are used."
+            f"{len(moved)} of {len(table.rows)} slides are not where the table says "
+            f"({min(moved)!r}); the features made of them before are used."
         )
-    slides = [row.path for row in table.rows if row.path and row not in gone]
+    slides = [row.path for row in table.rows if row.path and row.slide not in moved]
     for event in extract_slides(slides, workspace, config):
         if isinstance(event, SlideFailed):
             raise CohortError(f"slide {event.slide!r} cannot be used: {event.reason}")
