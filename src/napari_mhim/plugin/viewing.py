@@ -20,7 +20,9 @@ from napari_mhim.slide import open_slide
 from napari_mhim.slide.tissue import TissueConfig, TissueMask, tissue_mask
 from napari_mhim.workspace import Workspace
 
-_RASTER = TissueConfig(max_px=512)
+# blur is read off a fine level of the whole slide, each time one is opened; a blurred
+# place is tissue to be looked at
+_RASTER = TissueConfig(max_px=512, leave_out_blur=False)
 _GROWN = 0.005  # less than that is no line in the history
 
 
