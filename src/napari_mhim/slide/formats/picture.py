@@ -22,6 +22,8 @@ _TILE = 512
 _MODES = ("1", "L", "LA", "P", "RGB", "RGBA")
 _ORIENTATION = 274
 _UM_PER_INCH = 25_400.0
+# what pillow's parsers and decoders raise over damaged headers and pixels
+_DAMAGE = (OSError, ValueError, SyntaxError, LookupError, TypeError, MemoryError)
 
 
 def sniff(head: bytes, path: Path) -> str | None:
@@ -120,15 +122,7 @@ def _opened(path: Path) -> Any:
             f"it has more than {MOST_WHOLE_PX // 1_000_000} million pixels; write it as a "
             "tiled pyramid first"
         ) from err
-    # what pillow's parsers raise over damaged headers
-    except (
-        OSError,
-        ValueError,
-        SyntaxError,
-        LookupError,
-        TypeError,
-        MemoryError,
-    ) as err:
+    except _DAMAGE as err:
         raise SlideError(f"its header is damaged ({err}); copy it again") from err
 
 
@@ -154,15 +148,7 @@ def _decoded(image: "Image") -> tuple[Pixels, bool]:
         image.load()
         is_turned = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
         return _as_rgb(ImageOps.exif_transpose(image)), is_turned
-    # what pillow's decoders raise over damaged pixels
-    except (
-        OSError,
-        ValueError,
-        SyntaxError,
-        LookupError,
-        TypeError,
-        MemoryError,
-    ) as err:
+    except _DAMAGE as err:
         raise SlideError(f"it does not decode ({err}); copy it again") from err
 
 
