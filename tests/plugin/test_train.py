@@ -10,6 +10,7 @@ import pytest
 from window_pictures import HAS_DISPLAY, settle
 
 from napari_mhim.mil.bundle import Bundle
+from napari_mhim.mil.review import read_results
 from napari_mhim.plugin import sample_data, show
 from napari_mhim.plugin.overlays import EVIDENCE, SLIDE
 from napari_mhim.plugin.state.training import CUTOFF, NEW, TUNE, Status
@@ -208,6 +209,14 @@ def test_a_confusion_cell_filters_and_a_double_click_opens(
     place = view.role.findData("train")
     view.role.setCurrentIndex(place)
     n = view.errors.rowCount()
+    # curves of the role that is chosen, from the run's own file
+    slides = read_results(dock.trainings.folder).slides
+    assert sum(one.n for one in view.judged.reliability.points) == sum(
+        one.role == "train" for one in slides
+    )
+    assert view.judged.roc.lines[0].points[-1] == (1, 1)
+    assert "AUC" in view.judged.roc_words.text()
+    assert "ECE" in view.judged.calibration_words.text()
     cells = [
         (row, column, int(view.confusion.item(row, column).text()))
         for row in range(2)

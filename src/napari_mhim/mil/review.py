@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_mhim.errors import StoreError
 from napari_mhim.mil.bundle_config import BundleConfig
+from napari_mhim.mil.calibration import calibration, calibration_as_dict
 from napari_mhim.mil.cohort import Cohort
 from napari_mhim.mil.evaluate import by_patient, evaluate, metrics_as_dict
 from napari_mhim.mil.run import write_json
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
 FILE = "results.json"
 """Name of the file in a run's folder."""
+UNITS = ("patients", "slides")
+"""What figures are over."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +58,33 @@ class Results:
     """What ``results.json`` holds."""
 
     classes: tuple[str, ...]
-    """Names of the classes, the one of interest last."""
+    """Names of the classes, in the model's order."""
     figures: Mapping[str, Mapping[str, Any]]
-    """Role to ``slides`` and ``patients``: metrics as plain values."""
+    """Role to unit (one of ``UNITS``) to metrics as plain values, and ``calibration``."""
     slides: tuple[Reviewed, ...]
     """Each slide, the largest loss first."""
+    target: int = -1
+    """Index of the class of interest."""
+
+    def scores_of(
+        self, role: str, unit: str
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Give labels and scores of the slides, or the patients, of a role.
+
+        Parameters
+        ----------
+        role : str
+            One that ``figures`` has.
+        unit : str
+            One of ``UNITS``: a patient has the scores of the slide that says most.
+
+        Returns
+        -------
+        tuple of two ndarrays, shapes (U,) int64 and (U, C) float64
+            Class and scores of each of the U units.
+        """
+        some = [one for one in self.slides if one.role == role]
+        return _scores_of(some, self.classes, unit, self.target)
 
 
 def review(
@@ -88,7 +114,7 @@ def review(
     config, predictor = bundle.config, Predictor(bundle, device)
     rows = [row for row in table.rows if row.role and row.label in config.classes]
     if not rows:
-        return Results(config.classes, {}, ())
+        return Results(config.classes, {}, (), config.target_index)
     both = [predictor.both(bags[row.slide]) for row in rows]
     student = np.array([pair[0] for pair in both], np.float64)
     gaps = [float(t[config.target_index] - s[config.target_index]) for s, t in both]
@@ -110,12 +136,12 @@ def review(
             )
         )
     figures = {
-        role: _figures([one for one in found if one.role == role], config)
+        role: figures_of([one for one in found if one.role == role], config)
         for role in ("train", "val", "test")
         if any(one.role == role for one in found)
     }
     found.sort(key=lambda one: -one.loss)
-    return Results(config.classes, figures, tuple(found))
+    return Results(config.classes, figures, tuple(found), config.target_index)
 
 
 def write_results(folder: Path, results: Results) -> None:
@@ -148,20 +174,45 @@ def read_results(folder: Path) -> Results:
             Reviewed(**{**one, "probabilities": tuple(one["probabilities"])})
             for one in values["slides"]
         )
-        return Results(tuple(values["classes"]), values["figures"], slides)
+        target = values.get("target", -1)
+        return Results(tuple(values["classes"]), values["figures"], slides, target)
     except (OSError, ValueError, KeyError, TypeError) as err:
         raise StoreError(
             f"results {str(path)!r} cannot be read ({err}); evaluate the model again"
         ) from err
 
 
-def _figures(some: Sequence[Reviewed], config: BundleConfig) -> dict[str, Any]:
-    labels = np.array([config.classes.index(one.label) for one in some], np.int64)
-    probabilities = np.array([one.probabilities for one in some])
-    target = config.target_index
-    patients = [one.patient for one in some]
-    grouped = by_patient(labels, probabilities, patients, target)
-    return {
-        name: metrics_as_dict(evaluate(rows[0], rows[1], config.cutoff, target=target))
-        for name, rows in (("slides", (labels, probabilities)), ("patients", grouped))
-    }
+def figures_of(some: Sequence[Reviewed], config: BundleConfig) -> dict[str, Any]:
+    """Give the figures of a model on the slides of one role.
+
+    Parameters
+    ----------
+    some : sequence of Reviewed
+        The slides, 1 or more.
+    config : BundleConfig
+        The model's settings: its cut-off is taken as it is.
+
+    Returns
+    -------
+    dict of str to dict
+        For each of ``UNITS``: metrics and ``calibration``, as plain values.
+    """
+    target, found = config.target_index, {}
+    for unit in UNITS:
+        labels, scores = _scores_of(some, config.classes, unit, target)
+        metrics = evaluate(labels, scores, config.cutoff, target=target)
+        found[unit] = {
+            **metrics_as_dict(metrics),
+            "calibration": calibration_as_dict(calibration(labels, scores, target)),
+        }
+    return found
+
+
+def _scores_of(
+    some: Sequence[Reviewed], classes: Sequence[str], unit: str, target: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    labels = np.array([classes.index(one.label) for one in some], np.int64)
+    scores = np.array([one.probabilities for one in some], np.float64)
+    if unit == "slides":
+        return labels, scores
+    return by_patient(labels, scores, [one.patient for one in some], target)

@@ -7,7 +7,6 @@ from typing import Any
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QComboBox,
-    QHBoxLayout,
     QTableWidget,
     QTableWidgetItem,
     QVBoxLayout,
@@ -20,6 +19,7 @@ from napari_mhim.mil.review import Results, read_results
 from napari_mhim.plugin import training_words as said
 from napari_mhim.plugin.state.hints import wrong_with_hints
 from napari_mhim.plugin.trainings import Trainings
+from napari_mhim.plugin.widgets.judged import JudgedView
 from napari_mhim.plugin.widgets.text import button, label
 from napari_mhim.plugin.worklist import Worklist
 
@@ -70,11 +70,11 @@ class ResultsView(QWidget):  # type: ignore[misc]
         self.confusion.cellClicked.connect(self._choose_cell)
         self.role, self.order = QComboBox(), QComboBox()
         self.order.addItems([LOSS, GAP])
-        for combo in (self.role, self.order):
-            combo.currentTextChanged.connect(self._list)
-        row = QHBoxLayout()
-        row.addWidget(self.role, 1)
-        row.addWidget(self.order, 1)
+        self.role.setToolTip("Whose slides the curves, the counts and the list are of.")
+        self.order.setToolTip("What comes first in the list.")
+        self.role.currentTextChanged.connect(self._show_role)
+        self.order.currentTextChanged.connect(self._list)
+        self.judged = JudgedView()
         self.errors = QTableWidget()
         self.errors.setColumnCount(len(_COLUMNS))
         self.errors.setHorizontalHeaderLabels(_COLUMNS)
@@ -89,11 +89,11 @@ class ResultsView(QWidget):  # type: ignore[misc]
             "Open slide", "Open the selected slide.", lambda: self.open_row()
         )
         self.offer = label()
-        for widget in (self.figures, self.change, self.confusion, self.offer):
+        for widget in (
+            *(self.figures, self.change, self.role, self.judged, self.confusion),
+            *(self.offer, self.order, self.errors, self.open),
+        ):
             column.addWidget(widget)
-        column.addLayout(row)
-        column.addWidget(self.errors)
-        column.addWidget(self.open)
         trainings.state.events.bundle_path.connect(self.refresh, max_args=0)
         trainings.state.events.status.connect(self.refresh, max_args=0)
         self.refresh()
@@ -125,7 +125,10 @@ class ResultsView(QWidget):  # type: ignore[misc]
         self.figures.setText(what)
         self.change.setText(change)
         self.change.setVisible(bool(change))
-        for widget in (self.confusion, self.role, self.order, self.errors, self.open):
+        for widget in (
+            *(self.judged, self.confusion, self.role),
+            *(self.order, self.errors, self.open),
+        ):
             widget.setVisible(self._results is not None)
         self._offer_hints()
         if self._results is not None:
@@ -136,7 +139,7 @@ class ResultsView(QWidget):  # type: ignore[misc]
             for role in roles:
                 self.role.addItem(said.ROLE_NAMES[role], role)
             self.role.blockSignals(False)
-            self._list()
+            self._show_role()
 
     def _offer_hints(self) -> None:
         """Ask for hints where a wrong slide has regions."""
@@ -162,6 +165,11 @@ class ResultsView(QWidget):  # type: ignore[misc]
             self._worklist.open_file(path)
         except MhimError as err:
             self._trainings.desk.state.tell(err)
+
+    def _show_role(self) -> None:
+        if self._results is not None and self._results.figures:
+            self.judged.show_role(self._results, self.role.currentData())
+        self._list()
 
     def _choose_cell(self, row: int, column: int) -> None:
         assert self._results is not None
