@@ -234,6 +234,22 @@ def read_locked(place: Workspace) -> frozenset[str]:
     return frozenset(line for line in lines if line)
 
 
+def is_begun(folder: Path) -> bool:
+    """Tell whether a folder holds a run, finished or not.
+
+    Parameters
+    ----------
+    folder : Path
+        The run's folder; may be none.
+
+    Returns
+    -------
+    bool
+        Whether it says what was asked for, or with which settings.
+    """
+    return any((folder / name).is_file() for name in ("settings.json", ASKED))
+
+
 def discard(folder: Path) -> None:
     """Remove a run that nobody wants to keep.
 
@@ -249,8 +265,7 @@ def discard(folder: Path) -> None:
     WorkspaceError
         If it cannot be removed.
     """
-    is_run = any((folder / name).is_file() for name in ("settings.json", ASKED))
-    if (folder / "bundle").exists() or not is_run:
+    if (folder / "bundle").exists() or not is_begun(folder):
         raise TrainingError(
             f"{str(folder)!r} is no unfinished run, so it is left as it is; remove a "
             "finished model by hand"

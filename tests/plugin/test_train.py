@@ -6,6 +6,7 @@ import signal
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from window_pictures import HAS_DISPLAY, settle
 
@@ -139,28 +140,39 @@ def test_a_slide_without_a_result_is_watched_too(dock, added: Path, qtbot) -> No
 
 
 @pytest.mark.slow
-def test_stopped_and_kept(dock, added: Path, qtbot) -> None:
+def test_paused_resumed_stopped_and_kept(dock, added: Path, qtbot) -> None:
+    train = dock.train
     ask(dock, added, TUNE, epochs=500)
     wait_for_epochs(qtbot, dock, 1)
-    dock.train.stop.click()
-    wait_for(qtbot, dock, Status.STOPPED)
-    assert dock.train.go_on.isVisibleTo(dock.train)
-    assert dock.trainings.stopped_runs() == (dock.trainings.state.run,)
+    pid = dock.runs._job.pid
+    train.pause.click()
+    wait_for(qtbot, dock, Status.PAUSED)
+    assert not psutil.pid_exists(pid)
+    assert not train.keep_best.isVisibleTo(train)
+    train.resume.click()
+    assert dock.trainings.state.status is Status.RUNNING
+    wait_for_epochs(qtbot, dock, 1)
+    train.pause.click()
+    wait_for(qtbot, dock, Status.PAUSED)
+    train.stop.click()
+    assert dock.trainings.state.status is Status.STOPPED
+    assert train.resume.isVisibleTo(train)
+    assert dock.trainings.unfinished_runs() == (dock.trainings.state.run,)
     dock.train.keep_best.click()
     wait_for(qtbot, dock, Status.DONE)
     assert Bundle.open(dock.trainings.state.bundle_path).config.trained["epochs"] < 500
-    assert dock.trainings.stopped_runs() == ()
+    assert dock.trainings.unfinished_runs() == ()
 
 
 def test_a_killed_run_is_told_and_goes_on(dock, added: Path, qtbot) -> None:
     ask(dock, added, TUNE, epochs=8)
     wait_for_epochs(qtbot, dock, 1)
     os.kill(dock.runs._job.pid, signal.SIGKILL)
-    wait_for(qtbot, dock, Status.STOPPED)
+    wait_for(qtbot, dock, Status.FAILED)
     assert "killed" in dock.state.problem
     assert "start it again" in dock.state.problem
     behind = len(dock.trainings.state.epochs)
-    dock.train.go_on.click()
+    dock.train.resume.click()
     assert len(dock.trainings.state.epochs) >= behind
     wait_for(qtbot, dock, Status.DONE)
     assert [done.epoch for done in dock.trainings.state.epochs] == list(range(1, 9))
@@ -176,14 +188,14 @@ def test_a_run_is_taken_up_on_another_day(viewer, dock, added: Path, qtbot) -> N
     again = show.open_dock(viewer)
     again.turn_to("Train")
     settle()
-    assert again.trainings.stopped_runs() == (run,)
-    again.train.stopped.setCurrentIndex(1)
-    again.train.stopped.activated.emit(1)
+    assert again.trainings.unfinished_runs() == (run,)
+    again.train.unfinished.setCurrentIndex(1)
+    again.train.unfinished.activated.emit(1)
     assert again.trainings.state.status is Status.STOPPED
     assert again.trainings.state.epochs
     assert again.train.curves.isVisibleTo(again.train)
     again.train.discard.click()
-    assert again.trainings.stopped_runs() == ()
+    assert again.trainings.unfinished_runs() == ()
     assert again.trainings.state.status is Status.IDLE
 
 

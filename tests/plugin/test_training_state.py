@@ -121,7 +121,7 @@ def test_the_models_own_slides_are_no_new_ones(tmp_path: Path, bundle: Bundle) -
         ({"way": CUTOFF}, False, False, "Choose the model"),
         ({"table": ""}, True, False, "Choose a label table"),
         ({"run": " "}, True, False, "Give the run a name"),
-        ({"status": Status.STOPPED}, True, False, "A stopped run waits"),
+        ({"status": Status.STOPPED}, True, False, "An unfinished run waits"),
         ({}, False, False, None),
         ({"table": "", "takes_list": True}, False, False, None),
     ],

@@ -1,14 +1,29 @@
-"""Memory: a bag that does not fit is named, and freed memory is kept for the next step."""
+"""Memory: how much is in use, which bag does not fit, and what is kept for the next step."""
 
 import ctypes
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import psutil
 import torch
 
 from napari_mhim.errors import MhimError
 from napari_mhim.mil.bags import Bag
+
+
+def process_mib() -> float:
+    """Give the memory this process holds, in MiB."""
+    return float(psutil.Process().memory_info().rss / 2**20)
+
+
+def gpu_mib(device: str) -> float:
+    """Give the memory of the GPU this process holds, in MiB; 0 for other devices."""
+    if device == "cuda":
+        return torch.cuda.memory_reserved() / 2**20
+    if device == "mps":
+        return torch.mps.driver_allocated_memory() / 2**20
+    return 0.0
 
 
 @contextmanager

@@ -24,6 +24,12 @@ class EpochDone:
     """Share of instances the student saw, in (0, 1]."""
     seconds: float
     """How long the epoch took."""
+    lr: float = 0.0
+    """Learning rate of the epoch; 0 where an older version kept none."""
+    memory_mib: float = 0.0
+    """Memory of the process at its end, in MiB; 0 where an older version kept none."""
+    gpu_mib: float = 0.0
+    """Memory of the GPU that the process holds, in MiB; 0 without a GPU."""
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ from napari_mhim.mil.config import (
 from napari_mhim.mil.evaluate import auc
 from napari_mhim.mil.finite import derailed, is_finite_throughout
 from napari_mhim.mil.hint_loss import add_hints, some_of, taught
-from napari_mhim.mil.memory import naming
+from napari_mhim.mil.memory import gpu_mib, naming, process_mib
 from napari_mhim.mil.milestones import EpochDone
 from napari_mhim.mil.order import class_weights, drawn_instances, epoch_order
 from napari_mhim.mil.outcome import Data
@@ -199,6 +199,9 @@ class Stage:
             is_best=standing.take(val["auc"], val["loss"], config.settled),
             kept_share=sums.kept_share(),
             seconds=time.perf_counter() - start,
+            lr=float(self._optimiser.param_groups[0]["lr"]),
+            memory_mib=process_mib(),
+            gpu_mib=gpu_mib(self._device),
         )
 
     def _validated(self) -> Scores:

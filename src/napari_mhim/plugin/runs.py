@@ -168,6 +168,7 @@ class Runs:
                 function, *args, on_event=self._take, on_error=state.tell
             )
         except MhimError as err:
+            self._job = None
             state.job.end()
             state.tell(err)
             self.ended.emit()
@@ -198,6 +199,11 @@ class Runs:
         self._queue, self._n_queued = [], 0
         self._begin(stage, function, *args)
         return True
+
+    @property
+    def has_failed(self) -> bool:
+        """Tell whether the last long job ended by an error, or could not begin."""
+        return self._job is None or self._job.state is JobState.FAILED
 
     def cancel(self) -> None:
         """Stop the job; what is extracted or written so far is kept on disk."""

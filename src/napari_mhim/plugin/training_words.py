@@ -32,9 +32,13 @@ STAIN = (
 STATUS = {
     Status.IDLE: "",
     Status.RUNNING: "Learning.",
-    Status.STOPPING: "Stopping …",
-    Status.STOPPED: "Stopped. What was learnt so far is on disk: go on, keep a model of it, "
+    Status.STOPPING: "Ending …",
+    Status.PAUSED: "Paused. Its memory is free, and all but the epoch under way is on disk: "
+    "resume now, or on another day.",
+    Status.STOPPED: "Stopped. What was learnt so far is on disk: resume, keep a model of it, "
     "or discard it.",
+    Status.FAILED: "It ended unasked; the reason stands above. What was learnt so far is on "
+    "disk: resume, keep a model of it, or discard it.",
     Status.DONE: "Done. The model is chosen in <b>Analyse</b>, and its figures are below.",
 }
 """What is said of a run."""

@@ -1,17 +1,16 @@
-"""Runs of the Train tab: started in a child, watched, stopped, gone on with, kept or discarded.
+"""Runs of the Train tab: started in a child, watched, paused, resumed, kept or discarded.
 
 No widgets. What was asked for lies in the run's folder before the child starts, so that a
 run can be gone on with on another day.
 """
 
-import json
 import time
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 from napari_mhim import pipeline, training, tuning
-from napari_mhim.errors import MhimError, TrainingError
+from napari_mhim.errors import MhimError
 from napari_mhim.events import Progress
 from napari_mhim.features.config import ExtractConfig
 from napari_mhim.mil.cohort import Cohort
@@ -19,36 +18,11 @@ from napari_mhim.mil.config import TrainConfig
 from napari_mhim.mil.milestones import EpochDone, FitDone
 from napari_mhim.mil.run import RunFolder, write_json
 from napari_mhim.plugin.desk import Desk
+from napari_mhim.plugin.state.asked import Asked, read_asked
 from napari_mhim.plugin.state.training import CUTOFF, NEW, TUNE, Status, TrainingState
-from napari_mhim.training import ASKED, SlideWatched
+from napari_mhim.training import ASKED, SlideWatched, is_begun
 from napari_mhim.tuning import CutoffDone
 from napari_mhim.workspace import Workspace
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What a run was asked for, as plain values."""
-
-    way: str
-    """One of ``WAYS``."""
-    run: str
-    """Name of the run."""
-    table: str
-    """Path of the label table."""
-    bundle: str
-    """Folder of the model it goes on from, "" for a new one."""
-    config: dict[str, Any]
-    """Fields of ``TrainConfig``."""
-    extract: dict[str, Any]
-    """Fields of ``ExtractConfig``, for a new model."""
-    mix: str = ""
-    """Table of the model's own slides."""
-    old_checked: str = "unknown"
-    """Whether those were looked through for a new class."""
-    watch: str = ""
-    """Slide, or its features, to look at after each epoch."""
-    features: str = ""
-    """Folder of features made elsewhere, used in place of slides."""
 
 
 class Trainings:
@@ -63,6 +37,7 @@ class Trainings:
     def __init__(self, desk: Desk) -> None:
         self.desk, self.state = desk, TrainingState()
         self._asked: Asked | None = None
+        self._ends_as = Status.STOPPED
         self._is_drawn = True
         desk.runs.heard.connect(self._take)
         desk.runs.ended.connect(self._over)
@@ -141,11 +116,17 @@ class Trainings:
         """Say why nothing can be started now; None when it can."""
         desk = self.desk.state
         reason = self.state.can_start(desk.bundle is not None, desk.job.is_busy)
-        if reason is None and (self.place.run_dir(self.state.run) / "bundle").exists():
+        if reason is not None:
+            return reason
+        run, folder = self.state.run, self.place.run_dir(self.state.run)
+        if (folder / "bundle").exists():
+            return f"There is a model named {run!r} already: give another name."
+        if is_begun(folder):
             return (
-                f"There is a model named {self.state.run!r} already: give another name."
+                f"Run {run!r} was begun and is not finished: take it up below, under "
+                "“Unfinished runs”, or give another name."
             )
-        return reason
+        return None
 
     # --- what is done
 
@@ -182,25 +163,30 @@ class Trainings:
             return
         self._go(asked)
 
-    def stop(self) -> None:
-        """Stop the run; what it has come to stays on disk."""
-        if self.state.status is Status.RUNNING:
-            self.state.status = Status.STOPPING
-            self.desk.runs.cancel()
+    def pause(self) -> None:
+        """End the child for now: memory is free, and what is on disk is resumed from."""
+        self._end(Status.PAUSED)
 
-    def go_on(self) -> None:
-        """Go on with the run that was stopped."""
-        if self._asked is not None and self.state.status is Status.STOPPED:
+    def stop(self) -> None:
+        """Stop the run; what it has come to stays on disk, to be kept or discarded."""
+        if self.state.status is Status.PAUSED:
+            self.state.status = Status.STOPPED
+        else:
+            self._end(Status.STOPPED)
+
+    def resume(self) -> None:
+        """Go on with an unfinished run where it was."""
+        if self._asked is not None and self.state.status.is_unfinished:
             self._go(self._asked)
 
     def keep(self, which: str) -> None:
-        """End a stopped run with its ``"best"`` or its ``"last"`` weights."""
-        if self._asked is not None and self.state.status is Status.STOPPED:
+        """End an unfinished run with its ``"best"`` or its ``"last"`` weights."""
+        if self._asked is not None and self.state.status.is_unfinished:
             self._go(self._asked, which)
 
     def discard(self) -> None:
-        """Remove a stopped run from the disk."""
-        if self.state.status is not Status.STOPPED:
+        """Remove an unfinished run from the disk."""
+        if not self.state.status.is_unfinished:
             return
         try:
             training.discard(self.folder)
@@ -219,7 +205,7 @@ class Trainings:
             self.name_run()
             self.look()
 
-    def stopped_runs(self) -> tuple[str, ...]:
+    def unfinished_runs(self) -> tuple[str, ...]:
         """List the runs of the workspace that were begun here and are not finished."""
         found = (self.place.root / "runs").glob(f"*/{ASKED}")
         return tuple(
@@ -232,7 +218,7 @@ class Trainings:
         Parameters
         ----------
         run : str
-            One of :meth:`stopped_runs`.
+            One of :meth:`unfinished_runs`.
         """
         if self.state.status.is_at_work:
             return
@@ -249,8 +235,13 @@ class Trainings:
 
     # --- inside
 
+    def _end(self, status: Status) -> None:
+        if self.state.status is Status.RUNNING:
+            self._ends_as, self.state.status = status, Status.STOPPING
+            self.desk.runs.cancel()
+
     def _go(self, asked: Asked, finish: str = "") -> None:
-        self._asked = asked
+        self._asked, self._ends_as = asked, Status.STOPPED
         state, place = self.state, str(self.place.root)
         state.clear()
         self._reload(self.place.run_dir(asked.run))
@@ -337,7 +328,8 @@ class Trainings:
             self.state.status = Status.DONE
             self.desk.runs.choose_bundle(self.state.bundle_path)
         elif self._asked is not None and (self.folder / ASKED).is_file():
-            self.state.status = Status.STOPPED
+            failed = self.desk.runs.has_failed
+            self.state.status = Status.FAILED if failed else self._ends_as
         else:
             self.state.status = Status.IDLE
 
@@ -348,30 +340,3 @@ class Trainings:
             self._draw()
         else:
             self.desk.state.live = None
-
-
-def read_asked(path: Path) -> Asked:
-    """Read what a run was asked for.
-
-    Parameters
-    ----------
-    path : Path
-        ``asked.json`` of a run's folder.
-
-    Returns
-    -------
-    Asked
-        What it says.
-
-    Raises
-    ------
-    TrainingError
-        If it cannot be read.
-    """
-    try:
-        return Asked(**json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as err:
-        raise TrainingError(
-            f"run {path.parent.name!r} does not say what it was asked for ({err}); start "
-            "another, or go on with it from the command line"
-        ) from err

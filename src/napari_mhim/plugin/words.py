@@ -312,6 +312,22 @@ def duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h"
 
 
+def memory(mib: float) -> str:
+    """Say how much memory is held.
+
+    Parameters
+    ----------
+    mib : float
+        In MiB.
+
+    Returns
+    -------
+    str
+        ``"812 MiB"`` or ``"1.2 GiB"``.
+    """
+    return f"{mib:.0f} MiB" if mib < 1000 else f"{mib / 1024:.1f} GiB"
+
+
 def _bold(name: str) -> str:
     return f"<b>{escape(name)}</b>"
 

@@ -42,14 +42,23 @@ class Status(Enum):
     IDLE = "idle"
     RUNNING = "running"
     STOPPING = "stopping"
+    PAUSED = "paused"
+    """No process is at work, and the run is to go on."""
     STOPPED = "stopped"
-    """Stopped or failed with something on disk: to be gone on with, kept or discarded."""
+    """To be gone on with, kept or discarded."""
+    FAILED = "failed"
+    """As ``STOPPED``, but nobody asked for it."""
     DONE = "done"
 
     @property
     def is_at_work(self) -> bool:
         """Tell whether a child process is at work."""
         return self in (Status.RUNNING, Status.STOPPING)
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Tell whether a run on disk waits to be resumed, kept or discarded."""
+        return self in (Status.PAUSED, Status.STOPPED, Status.FAILED)
 
 
 @dataclass
@@ -193,8 +202,8 @@ class TrainingState:
             return self.refused[:1].upper() + self.refused[1:] + "."
         if not self.run.strip():
             return "Give the run a name."
-        if self.status is Status.STOPPED:
-            return "A stopped run waits below: go on with it, keep it or discard it."
+        if self.status.is_unfinished:
+            return "An unfinished run waits below: resume it, keep it or discard it."
         return None
 
     def take(self, event: object) -> None:
@@ -226,12 +235,23 @@ class TrainingState:
         if best >= 0:
             parts.append(f"best so far: epoch {self.epochs[best].epoch}")
         parts.append(f"the student saw {last.kept_share:.0%} of the patches")
+        parts += self._pace(last)
         left = (last.epochs - last.epoch) * last.seconds
         if self.status is Status.RUNNING:
             parts.append(
                 f"at most {words.duration(left)} left" if left else "last epoch"
             )
         return " · ".join(parts) + "."
+
+    def _pace(self, last: EpochDone) -> list[str]:
+        """Say how fast it learns, and on how much memory."""
+        parts = [f"{last.seconds:.2g} s an epoch"]
+        if last.lr:
+            parts.append(f"learning rate {last.lr:.2g}")
+        if last.memory_mib and self.status is Status.RUNNING:
+            gpu = f", GPU {words.memory(last.gpu_mib)}" if last.gpu_mib else ""
+            parts.append(f"memory {words.memory(last.memory_mib)}{gpu}")
+        return parts
 
     def command(self, bundle: Bundle | None, config: TrainConfig, place: str) -> str:
         """Give the same run as a command line.

@@ -55,7 +55,14 @@ class TrainTab(QWidget):  # type: ignore[misc]
         )
         self.start.setMinimumHeight(34)
         self.why_not = label(small=True)
+        self.hints = Section(
+            "Regions as hints",
+            "Show a model where on a slide its class is, and where it is not.",
+            lambda _: HintsView(trainings),
+            trainings.desk,
+        )
         self.switch = HintSwitch(trainings, self.form.take)
+        asks.addWidget(self.hints)
         asks.addWidget(self.switch)
         asks.addWidget(self.start)
         asks.addWidget(self.why_not)
@@ -68,17 +75,10 @@ class TrainTab(QWidget):  # type: ignore[misc]
             lambda _: ResultsView(trainings, worklist),
             trainings.desk,
         )
-        self.hints = Section(
-            "Regions as hints",
-            "Show a model where on a slide its class is, and where it is not.",
-            lambda _: HintsView(trainings),
-            trainings.desk,
-        )
-        column.addWidget(self.hints)
         column.addWidget(self.results)
         column.addStretch(1)
         self._connect()
-        self._find_stopped()
+        self._find_unfinished()
         self.refresh()
 
     def release(self) -> None:
@@ -101,28 +101,40 @@ class TrainTab(QWidget):  # type: ignore[misc]
         self.another.setVisible(status is Status.DONE)
         self.status.setText(said.STATUS[status])
         self.status.setVisible(status is not Status.IDLE)
-        self.stop.setVisible(status.is_at_work)
-        self.stop.setEnabled(status is Status.RUNNING)
-        is_stopped = status is Status.STOPPED
-        self.go_on.setVisible(is_stopped)
-        self.discard.setVisible(is_stopped)
+        is_paused, waits = status is Status.PAUSED, status.is_unfinished
+        self.pause.setVisible(status.is_at_work)
+        self.stop.setVisible(status.is_at_work or is_paused)
+        for one in (self.pause, self.stop):
+            one.setEnabled(status is not Status.STOPPING)
+        self.resume.setVisible(waits)
+        self.discard.setVisible(waits and not is_paused)
         for one in (self.keep_best, self.keep_last):
-            one.setVisible(is_stopped and bool(state.epochs))
-        n = self.stopped.count()
-        self.stopped.setVisible(n > 1 and not status.is_at_work and not is_stopped)
+            one.setVisible(waits and not is_paused and bool(state.epochs))
+        n = self.unfinished.count()
+        self.unfinished.setVisible(n > 1 and not status.is_at_work and not waits)
         self._show_epochs()
 
     def _add_run(self, column: QVBoxLayout) -> None:
         column.addWidget(title("3 · How it goes"))
         runs = self.trainings
-        self.stopped = QComboBox()
-        self.stopped.setToolTip("A run that was stopped on another day.")
-        self.stopped.activated.connect(self._take_up)
-        self.status, self.summary = label(), label(small=True)
-        self.stop = button(
-            "Stop", "Stop learning; what was learnt so far is kept on disk.", runs.stop
+        self.unfinished = QComboBox()
+        self.unfinished.setToolTip(
+            "A run that was paused or stopped, or that failed, on another day."
         )
-        self.go_on = button("Go on", "Go on where it stopped.", runs.go_on)
+        self.unfinished.activated.connect(self._take_up)
+        self.status, self.summary = label(), label(small=True)
+        self.pause = button(
+            "Pause",
+            "End for now: memory is free at once, and all but the epoch under way stays on "
+            "disk.",
+            runs.pause,
+        )
+        self.stop = button(
+            "Stop",
+            "Stop learning, and choose then: resume, keep a model of it, or discard it.",
+            runs.stop,
+        )
+        self.resume = button("Resume", "Go on where it was.", runs.resume)
         self.keep_best = button(
             "Keep best", "Make a model of the best epoch.", lambda: runs.keep("best")
         )
@@ -136,9 +148,10 @@ class TrainTab(QWidget):  # type: ignore[misc]
             "Another run", "Ask for another run; this one stays on disk.", runs.another
         )
         grid = QGridLayout()
-        grid.addWidget(self.stop, 0, 0, 1, 2)
         grid.addWidget(self.another, 0, 0, 1, 2)
-        grid.addWidget(self.go_on, 1, 0)
+        grid.addWidget(self.pause, 1, 0)
+        grid.addWidget(self.resume, 1, 0)
+        grid.addWidget(self.stop, 1, 1)
         grid.addWidget(self.discard, 1, 1)
         grid.addWidget(self.keep_best, 2, 0)
         grid.addWidget(self.keep_last, 2, 1)
@@ -157,7 +170,7 @@ class TrainTab(QWidget):  # type: ignore[misc]
         row = QHBoxLayout()
         row.addWidget(self.epoch, 1)
         row.addWidget(self.live)
-        for widget in (self.stopped, self.status, self.summary):
+        for widget in (self.unfinished, self.status, self.summary):
             column.addWidget(widget)
         column.addLayout(grid)
         column.addWidget(self.curves)
@@ -210,20 +223,20 @@ class TrainTab(QWidget):  # type: ignore[misc]
     def _on_status(self, status: Status) -> None:
         if status is Status.DONE:
             self.results.open()
-        self._find_stopped()
+        self._find_unfinished()
 
-    def _find_stopped(self) -> None:
-        self.stopped.clear()
-        self.stopped.addItem("Stopped runs …")
-        self.stopped.addItems(list(self.trainings.stopped_runs()))
+    def _find_unfinished(self) -> None:
+        self.unfinished.clear()
+        self.unfinished.addItem("Unfinished runs …")
+        self.unfinished.addItems(list(self.trainings.unfinished_runs()))
 
     def _take_up(self, place: int) -> None:
         if place > 0:
-            self.trainings.take_up(self.stopped.itemText(place))
+            self.trainings.take_up(self.unfinished.itemText(place))
 
     def showEvent(self, event: Any) -> None:
-        """Look for stopped runs again: the workspace may be another one by now."""
-        self._find_stopped()
+        """Look for unfinished runs again: the workspace may be another one by now."""
+        self._find_unfinished()
         self.refresh()
         self.trainings.show_live(self.live.isChecked())
         super().showEvent(event)
