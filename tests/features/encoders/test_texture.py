@@ -59,6 +59,19 @@ def test_a_patch_does_not_depend_on_its_batch(encoder, patches) -> None:
     torch.testing.assert_close(encoder(patches.flip(0)).flip(0), together)
 
 
+@pytest.mark.parametrize("size", [(32, 32), (47, 33), (98, 64), (128, 128), (250, 233)])
+def test_the_cpus_loops_measure_what_torch_does(encoder, phantom, size) -> None:
+    pixels = torch.from_numpy(phantom.rgb[200 : 200 + size[0], 300 : 300 + size[1]])
+    torch.manual_seed(0)
+    noise = torch.randint(0, 256, (*size, 3), dtype=torch.uint8)
+    flat = torch.full((*size, 3), 201, dtype=torch.uint8)
+    patches = torch.stack([pixels, noise, flat, pixels.flip(1)])
+    by_torch = (encoder._by_torch(patches) - encoder._mean) / encoder._scale
+    torch.testing.assert_close(
+        encoder(patches), by_torch.clamp(-6, 6), rtol=1e-3, atol=4e-3
+    )
+
+
 def test_an_empty_batch_gives_no_rows(encoder) -> None:
     none = torch.empty((0, 64, 64, 3), dtype=torch.uint8)
     assert encoder(none).shape == (0, encoder.dim)

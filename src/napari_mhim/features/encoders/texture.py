@@ -17,9 +17,9 @@ Quarter turns and flips change nothing, for patches whose sides are multiples of
 """
 
 import hashlib
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
-from threading import Barrier
 
 import torch
 from torch import Tensor
@@ -44,8 +44,8 @@ SCALES = 5
 """Scales of the pyramid, each twice as coarse."""
 OPENINGS = {3: (1,), 5: (1, 1), 7: (1, 2), 9: (1, 2, 1), 13: (1, 2, 3)}
 """Sides of the openings, in pixels of half resolution, and the steps they grow by."""
-CHUNK_PX = 1 << 18
-"""Pixels measured at a time on the CPU: few enough to stay in its cache."""
+RUN = 8
+"""Patches that one thread of the CPU takes at a time."""
 LEAST_PX = 1 << SCALES
 """Least width and height of a patch, px."""
 
@@ -62,10 +62,10 @@ class TextureEncoder:
         self._mean = torch.tensor(scaling.MEAN, device=self._device)
         self._scale = torch.tensor(scaling.DEVIATION, device=self._device)
         self.dim = len(scaling.MEAN)
-        self._threads = _single_threads() if self._device.type == "cpu" else None
         self.name = "texture"
         self.device = device
         self.id = f"{self.name}#{_fingerprint()}"
+        self._measure = self._on_cpu() if self._device.type == "cpu" else self._by_torch
 
     def __call__(self, patches: Tensor) -> Tensor:
         """Encode a batch of patches.
@@ -95,16 +95,26 @@ class TextureEncoder:
                 f"texture needs patches of {LEAST_PX} px or more a side, got"
                 f" {tuple(patches.shape[1:3])}; choose a larger patch or a finer mpp"
             )
-        if self._threads is None:
-            return self._encode(patches)
-        n_each = max(1, CHUNK_PX // (patches.shape[1] * patches.shape[2]))
-        return torch.cat(list(self._threads.map(self._encode, patches.split(n_each))))
-
-    @torch.inference_mode()
-    def _encode(self, patches: Tensor) -> Tensor:
-        raw = measure(self._stains(patches))
+        raw = self._measure(patches)
         # beyond 6 deviations is glass, pen or a fold: no reason to count for more
         return ((raw - self._mean) / self._scale).clamp(-6, 6)
+
+    @torch.inference_mode()
+    def _by_torch(self, patches: Tensor) -> Tensor:
+        return measure(self._stains(patches))
+
+    def _on_cpu(self) -> Callable[[Tensor], Tensor]:
+        """Give what measures patches on the CPU: a run of them a thread, without the GIL."""
+        # numba takes a while to import, and a GPU needs none
+        from napari_mhim.features.encoders._texture_kernel import Tables, measured
+
+        tables = Tables(self._unmix, LEVELS, SOFTNESS, tuple(OPENINGS.values()))
+        threads = ThreadPoolExecutor(torch.get_num_threads(), "texture")
+
+        def run(patches: Tensor) -> Tensor:
+            return torch.from_numpy(measured(patches.numpy(), tables, self.dim))
+
+        return lambda patches: torch.cat(list(threads.map(run, patches.split(RUN))))
 
     def _stains(self, patches: Tensor) -> Tensor:
         """Give the density of each stain, shape (B, 3, H, W)."""
@@ -150,7 +160,9 @@ def build(
 
 
 def measure(stains: Tensor) -> Tensor:
-    """Measure patches of stains, before shift and scale.
+    """Measure patches of stains, before shift and scale: what the numbers are.
+
+    The CPU has the same by compiled loops (``_texture_kernel``).
 
     Parameters
     ----------
@@ -280,29 +292,6 @@ def _blurred(image: Tensor, side: int) -> Tensor:
         image, (1, side), 1, padding=(0, half), count_include_pad=False
     )
     return F.avg_pool2d(along, (side, 1), 1, padding=(half, 0), count_include_pad=False)
-
-
-def _single_threads() -> ThreadPoolExecutor:
-    """Give as many threads as torch has, in each of which torch has one.
-
-    What is measured is many small steps. Spread over threads by torch, each step waits
-    for the slowest of them, which beside another busy process takes 10 ms and more.
-    """
-    count = torch.get_num_threads()
-
-    def begin() -> None:
-        torch.set_num_threads(1)
-        # a thread takes up the last number set anywhere when it first looks: look now
-        torch.get_num_threads()
-        ready.wait()
-
-    ready = Barrier(count + 1)
-    threads = ThreadPoolExecutor(count, "texture", begin)
-    for _ in range(count):
-        threads.submit(int)
-    ready.wait()
-    torch.set_num_threads(count)  # for the threads that others start
-    return threads
 
 
 def _fingerprint() -> str:
