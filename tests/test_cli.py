@@ -1,5 +1,6 @@
 import inspect
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from napari_mhim.errors import ConfigError
 from napari_mhim.events import Progress
 from napari_mhim.features.config import ExtractConfig
 from napari_mhim.mil.config import TrainConfig
+from napari_mhim.mil.milestones import EpochDone
 
 runner = CliRunner()
 
@@ -70,6 +72,25 @@ def test_show_keeps_results_and_drops_progress() -> None:
         yield "made"
 
     assert screen.show(job()) == ["made"]
+
+
+def test_show_says_how_far_training_is(monkeypatch) -> None:
+    told: list[dict] = []
+    update = screen.Bars.update
+
+    def spied(self, task, **said) -> None:
+        told.append(said)
+        update(self, task, **said)
+
+    monkeypatch.setattr(screen.Bars, "update", spied)
+    losses, val = {"total": 0.5}, {"auc": 0.75, "loss": 0.4}
+    done = EpochDone("mhim", 3, 20, losses, val, True, 0.8, 1.0)
+    unknown = replace(done, epoch=4, val={"auc": float("nan"), "loss": 0.4})
+    assert screen.show(iter([done, unknown])) == [done, unknown]
+    first, second = told
+    assert (first["completed"], first["total"], first["unit"]) == (3, 20, "epochs")
+    assert first["description"] == "mhim: loss 0.500, validation AUC 0.750"
+    assert second["description"] == "mhim: loss 0.500"
 
 
 def test_doctor_gives_json_and_fails_when_a_check_fails(monkeypatch) -> None:

@@ -1,4 +1,5 @@
 from dataclasses import dataclass, field
+from typing import Literal
 
 import pytest
 
@@ -20,15 +21,19 @@ class Made:
     """What it is called."""
     parts: list[int] = field(default_factory=list)
     """Which parts."""
+    way: Literal["up", "down"] = "up"
+    """Which way."""
 
 
 def test_fields_become_options_with_their_docstrings() -> None:
-    size, name, parts = options(Made)
+    size, name, parts, way = options(Made)
     assert (size.name, size.kind, size.default) == ("size", int, 3)
     assert size.help == "How many, at most."
     assert name.is_plain
     assert not parts.is_plain
     assert parts.default == []
+    assert way.is_plain
+    assert (way.choices, name.choices) == (("up", "down"), ())
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,7 @@ class Extended(Made):
 
 def test_a_config_that_extends_another_has_its_fields_and_their_docstrings() -> None:
     found = {option.name: option for option in options(Extended)}
-    assert list(found) == ["size", "name", "parts", "depth"]
+    assert list(found) == ["size", "name", "parts", "way", "depth"]
     assert (found["size"].default, found["size"].help) == (5, "How many here.")
     assert found["name"].help == "What it is called."
 

@@ -122,6 +122,32 @@ def test_features_are_enough_for_a_single_run(table: Path) -> None:
     assert not (table.parent / "workspace" / "features").exists()
 
 
+def test_a_single_run_says_what_it_came_to_and_where_it_is(table: Path) -> None:
+    done = train(table, "--recipe", "plain", "--balance", "loss")
+    said = " ".join(done.output.split())
+    assert "Validation AUC" in said
+    assert "by which the epoch was chosen" in said
+    assert str(Path("runs", "run", "bundle")) in said
+    assert settings_of(table, "run")["balance"] == "loss"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ("--model-option", "hidden=big"),
+        ("--recipe-option", "smallest_masked=few"),
+        ("--balance", "never"),
+        ("--lr", "inf"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_refused_and_nothing_is_written(
+    table: Path, given: tuple[str, str]
+) -> None:
+    done = train(table, *given)
+    assert isinstance(done.exception, ConfigError)
+    assert not (table.parent / "workspace" / "runs").exists()
+
+
 def test_slides_without_features_are_named(table: Path) -> None:
     (table.parent / "features" / "case-3.npy").unlink()
     done = train(table, "--cv", "3")

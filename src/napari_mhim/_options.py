@@ -11,7 +11,7 @@ from dataclasses import MISSING, dataclass, fields
 from functools import cache
 from itertools import pairwise
 from types import UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,16 @@ class Option:
     @property
     def is_plain(self) -> bool:
         """Tell whether one word of a command line can give the value."""
+        if self.choices:
+            return True
         parts = get_args(self.kind) if _is_union(self.kind) else (self.kind,)
         return all(part in (str, int, float, bool, type(None)) for part in parts)
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """Give the words that are allowed, where the type lists them; else empty."""
+        is_list = get_origin(self.kind) is Literal
+        return get_args(self.kind) if is_list else ()
 
 
 def options(config: type) -> tuple[Option, ...]:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -113,6 +114,13 @@ def test_the_report_fits_a_page_and_names_no_slide() -> None:
     assert len(text.splitlines()) < 60
     assert "![ROC](roc.png)" in text
     assert not any(row.slide in text or row.patient in text for row in found.rows)
+
+
+def test_the_report_says_where_features_are_of_no_known_encoder() -> None:
+    found = made()
+    assert "features texture#made." in report(found, {})
+    unknown = replace(found, config=replace(found.config, encoder_id=""))
+    assert "features of no known encoder." in report(unknown, {})
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])

@@ -29,6 +29,9 @@ def test_every_recipe_has_settings_with_defaults(name: str) -> None:
         ({"lr": 0.0}, "lr must be above 0"),
         ({"lr": float("nan")}, "lr must be above 0"),
         ({"weight_decay": -1.0}, "weight_decay must be 0 or more"),
+        ({"lr": float("inf")}, "lr must be a finite number, got inf"),
+        ({"weight_decay": float("nan")}, "weight_decay must be a finite number"),
+        ({"hint_weight": float("inf")}, "hint_weight must be a finite number"),
         ({"patience": -1}, "patience must be 0 or more"),
         ({"threads": -1}, "threads must be 0 or more"),
         ({"seed": -1}, "seed must be 0 or more"),
@@ -42,6 +45,26 @@ def test_impossible_settings_are_refused(
 ) -> None:
     with pytest.raises(ConfigError, match=sentence):
         TrainConfig(**changes)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "wanted"),
+    [
+        ("consistency_weight", "lots", "a finite number"),
+        ("temperature_student", float("inf"), "a finite number"),
+        ("smallest_masked", 2.5, "a whole number"),
+        ("recycle_tokens", "5", "a whole number"),
+        ("teacher_dropout", "yes", "true or false"),
+        ("head_fusion", 1, "a word"),
+        ("mask_ratio_high", None, "a finite number or a word"),
+    ],
+)
+def test_an_option_of_the_wrong_kind_is_refused(
+    option: str, value: object, wanted: str
+) -> None:
+    sentence = f"{option} of recipe 'mhim_v2' must be {wanted}, got {value!r}"
+    with pytest.raises(ConfigError, match=sentence):
+        TrainConfig(recipe="mhim_v2", recipe_options={option: value})
 
 
 def test_an_unknown_model_is_answered_with_the_known() -> None:

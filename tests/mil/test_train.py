@@ -369,10 +369,20 @@ def test_one_class_cannot_be_trained(tmp_path: Path) -> None:
         list(fit(bags, [], ("normal",), small_config(), tmp_path / "run"))
 
 
-def test_an_unknown_model_option_is_answered_with_the_known(tmp_path: Path) -> None:
-    config = small_config(model_options={"hiden": 16})
-    with pytest.raises(ConfigError, match=r"no option 'hiden' .*did you mean 'hidden'"):
-        train(tmp_path / "run", config)
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"hiden": 16}, r"no option 'hiden' .*did you mean 'hidden'"),
+        ({"hidden": 1.5}, "hidden of model 'abmil' must be a whole number"),
+        ({"hidden": -1}, "hidden must be at least 1"),
+    ],
+)
+def test_a_model_that_cannot_be_is_refused_before_anything_is_written(
+    tmp_path: Path, options: dict[str, object], sentence: str
+) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        train(tmp_path / "run", small_config(model_options=options))
+    assert not (tmp_path / "run").exists()
 
 
 def test_another_models_checkpoint_is_refused(tmp_path: Path, whole_run: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from napari_mhim._options import options
+from napari_mhim._options import Option, options
 from napari_mhim.errors import ConfigError
 from napari_mhim.settings import load_settings
 from napari_mhim.slide.tissue import TissueConfig
@@ -61,7 +61,7 @@ def takes(
             option.name,
             inspect.Parameter.KEYWORD_ONLY,
             default=option.default,
-            annotation=Annotated[option.kind, typer.Option(help=option.help)],
+            annotation=_annotated(option),
         )
         for option in shown
     ]
@@ -85,6 +85,14 @@ def takes(
         return wrapped
 
     return decorate
+
+
+def _annotated(option: Option) -> Any:
+    if not option.choices:
+        return Annotated[option.kind, typer.Option(help=option.help)]
+    # the config refuses other words, in the sentence the window has too
+    words = "|".join(option.choices)
+    return Annotated[str, typer.Option(help=option.help, metavar=words)]
 
 
 def asked(tissue: TissueConfig) -> TissueConfig | None:

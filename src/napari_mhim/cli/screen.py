@@ -17,6 +17,7 @@ from rich.progress import Progress as Bars
 
 from napari_mhim import pipeline
 from napari_mhim.events import Note, Progress
+from napari_mhim.mil.milestones import EpochDone
 
 console = Console()
 errors = Console(stderr=True)
@@ -60,6 +61,16 @@ def show(events: Iterator[Any]) -> list[Any]:
                     total=event.total or None,
                     unit=event.unit,
                 )
+            elif isinstance(event, EpochDone):
+                stage = event.stage
+                bars.update(
+                    task,
+                    description=escaped(event.words),
+                    completed=event.epoch,
+                    total=event.epochs,
+                    unit="epochs",
+                )
+                kept.append(event)
             elif isinstance(event, Note):
                 bars.console.print(escaped(event.text), highlight=False)
             else:

@@ -26,6 +26,7 @@ from napari_mhim.features.config import ExtractConfig
 from napari_mhim.mil.bundle import Bundle
 from napari_mhim.mil.cohort import NOT_TRAINED, Cohort
 from napari_mhim.mil.config import TrainConfig
+from napari_mhim.mil.milestones import FitDone
 from napari_mhim.mil.parent import Checked, tuned_config
 from napari_mhim.mil.presets import PRESETS, fits, preset
 from napari_mhim.mil.study.config import StudyConfig
@@ -50,10 +51,6 @@ From = Annotated[
 Mix = Annotated[
     Path | None,
     typer.Option(help="With --from: table of the model's own slides, trained on too."),
-]
-Tuned = Annotated[
-    str,
-    typer.Option("--tune", help="What of a model learns: head, aggregator or all."),
 ]
 OldChecked = Annotated[
     str,
@@ -82,7 +79,6 @@ def train(
     model_option: Pairs = None,
     recipe_option: Pairs = None,
     bundle: From = None,
-    tune: Tuned = "all",
     mix: Mix = None,
     old_checked: OldChecked = "unknown",
 ) -> None:
@@ -91,7 +87,6 @@ def train(
         name: getattr(config, name)
         for name in explicit(context) & {field.name for field in fields(TrainConfig)}
     }
-    given["tune"] = tune
     place, folder = workspace_of(workspace), str(features) if features else ""
     if bundle is not None:
         _refuse_beside_from(named, study.is_study or bool(grid), explicit(context))
@@ -101,7 +96,9 @@ def train(
         }
         tuned = tuned_config(Bundle.open(bundle), given)
         more = (folder, str(mix or ""), _checked(old_checked), extraction.slide_mpp)
-        show(tuning.fine_tune(place, str(cohort), tuned, run or "fine-tune", *more))
+        _say_where(
+            show(tuning.fine_tune(place, str(cohort), tuned, run or "fine-tune", *more))
+        )
         return
     if mix is not None:
         raise ConfigError("mix adds a model's own slides; name the model with --from")
@@ -110,8 +107,12 @@ def train(
     study = replace(study, grid=axes(grid))
     extraction = replace(extraction, device=config.device)
     if not study.is_study:
-        show(
-            pipeline.train(place, str(cohort), config, extraction, run or "run", folder)
+        _say_where(
+            show(
+                pipeline.train(
+                    place, str(cohort), config, extraction, run or "run", folder
+                )
+            )
         )
         return
     done = show(
@@ -180,6 +181,24 @@ def _over(
         model_options={**kept, **model_options},
         recipe_options={**own, **recipe_options},
     )
+
+
+def _say_where(events: list[Any]) -> None:
+    """Print what a run came to, and where its model is."""
+    for event in events:
+        if not isinstance(event, FitDone):
+            continue
+        auc = event.metrics.get("auc") or {}
+        if auc.get("value") is not None:
+            console.print(
+                f"Validation AUC {auc['value']:.2f} ({auc['low']:.2f} to "
+                f"{auc['high']:.2f}) on {auc['n']} slides, by which the epoch was "
+                "chosen: judge the model by others (napari-mhim evaluate).",
+                highlight=False,
+            )
+        console.print(
+            f"written: {escaped(event.bundle_path)}", highlight=False, soft_wrap=True
+        )
 
 
 _WIDE = 150

@@ -81,7 +81,8 @@ def report(found: Evaluation, pictures: Mapping[str, str]) -> str:
         "```\n" + "\n".join(confusion(found, groups[-1])) + "\n```",
         "\n".join(f"- {note}" for note in found.notes),
         "\n".join(f"![{title}]({name})" for title, name in pictures.items()),
-        f"Model id {found.model_id}; features {found.config.encoder_id}.",
+        f"Model id {found.model_id}; features "
+        f"{found.config.encoder_id or 'of no known encoder'}.",
     ]
     return "\n\n".join(text for text in paragraphs if text) + "\n"
 

@@ -4,7 +4,8 @@ import difflib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Literal, get_args
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from napari_mhim import _parts
 from napari_mhim.errors import ConfigError, UnknownPartError
@@ -24,11 +25,11 @@ class TrainConfig:
     """How a model is trained; the defaults are the authors', suited to small cohorts."""
 
     model: str = "abmil"
-    """Name of a file in ``mil/models``."""
+    """Which model: abmil, transmil, dsmil, dtfd, clam_sb, clam_mb, mean, max and others."""
     model_options: Mapping[str, Any] = field(default_factory=dict)
     """Options of the model's ``build``, plain values."""
     recipe: str = "mhim"
-    """Name of a file in ``mil/recipes``."""
+    """How it learns: plain, mhim or mhim_v2."""
     recipe_options: Mapping[str, Any] = field(default_factory=dict)
     """Fields of the recipe's ``Config``, plain values; the rest keep their defaults."""
     start_from: str = ""
@@ -87,6 +88,9 @@ class TrainConfig:
             raise ConfigError(f"settle must be in [0, 1], got {self.settle}")
         if not self.lr > 0:
             raise ConfigError(f"lr must be above 0, got {self.lr}")
+        for name in ("lr", "weight_decay", "hint_weight"):
+            if not math.isfinite(value := getattr(self, name)):
+                raise ConfigError(f"{name} must be a finite number, got {value}")
         if self.device not in DEVICES:
             raise ConfigError(
                 f"device must be one of {', '.join(DEVICES)}; got {self.device!r}"
@@ -126,13 +130,13 @@ def recipe_config(config: TrainConfig) -> Any:
     """
     kind = _parts.load(RECIPES, config.recipe).Config
     known = [option.name for option in fields(kind)]
-    check_options(f"recipe {config.recipe!r}", config.recipe_options, known)
+    owner = f"recipe {config.recipe!r}"
+    check_options(owner, config.recipe_options, known)
+    check_kinds(owner, config.recipe_options, get_type_hints(kind))
     try:
         return kind(**config.recipe_options)
     except TypeError as err:
-        raise ConfigError(
-            f"an option of recipe {config.recipe!r} is of the wrong kind: {err}"
-        ) from err
+        raise ConfigError(f"an option of {owner} is of the wrong kind: {err}") from err
 
 
 def baseline_config(config: TrainConfig) -> TrainConfig:
@@ -208,6 +212,52 @@ def check_options(owner: str, options: Mapping[str, Any], known: list[str]) -> N
         hint = f" (did you mean {close[0]!r}?)" if close else ""
         listed = ", ".join(known) or "none"
         raise ConfigError(f"{owner} has no option {name!r}{hint}; it has: {listed}")
+
+
+def check_kinds(
+    owner: str, options: Mapping[str, Any], kinds: Mapping[str, Any]
+) -> None:
+    """Refuse options whose value is of another kind than their type says.
+
+    Parameters
+    ----------
+    owner : str
+        Whose options they are, for the message: ``"recipe 'mhim'"``.
+    options : mapping
+        What was given.
+    kinds : mapping
+        Option to its type; what has none, or one that is not plain, is not looked at.
+
+    Raises
+    ------
+    ConfigError
+        Naming the first such option, what it must be and what came.
+    """
+    for name, value in options.items():
+        kind = kinds.get(name, Any)
+        parts = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+        # the choices of a Literal are words; which ones there are its owner says
+        parts = tuple(str if get_origin(p) is Literal else p for p in parts)
+        known = [part for part in parts if part in _KINDS]
+        if len(known) == len(parts) and not any(_is_of(value, p) for p in known):
+            wanted = " or ".join(_KINDS[part] for part in known)
+            raise ConfigError(f"{name} of {owner} must be {wanted}, got {value!r}")
+
+
+_KINDS: Mapping[Any, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a finite number",
+    str: "a word",
+}
+
+
+def _is_of(value: Any, kind: Any) -> bool:
+    if isinstance(value, bool) or kind is bool:
+        return isinstance(value, bool) and kind is bool
+    if kind is float:
+        return isinstance(value, int | float) and math.isfinite(value)
+    return isinstance(value, kind)
 
 
 def _check_choice(config: object, name: str, choices: tuple[str, ...]) -> None:

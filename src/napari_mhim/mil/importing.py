@@ -10,14 +10,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_mhim import _parts
 from napari_mhim.errors import BundleError, ConfigError, FeatureMismatchError
 from napari_mhim.events import Note
 from napari_mhim.features.config import ExtractConfig
 from napari_mhim.mil.bundle import save_bundle
 from napari_mhim.mil.bundle_config import BundleConfig
 from napari_mhim.mil.card import card
-from napari_mhim.mil.config import MODELS
 
 if TYPE_CHECKING:
     from napari_mhim.mil.official import Official, Unstated
@@ -280,8 +278,10 @@ def _bundle_config(
 ) -> BundleConfig:
     options = dict(found.options)
     in_dim, n_classes = options.pop("in_dim"), options.pop("n_classes")
+    from napari_mhim.mil.building import refuse_unbuildable
+
     # settings that cannot be are refused here, not at the first slide
-    _parts.load(MODELS, found.model).build(in_dim, n_classes, **options)
+    refuse_unbuildable(found.model, options, in_dim, n_classes)
     has_teacher = found.teacher is not None
     return BundleConfig(
         name=config.name or folder.name,

@@ -1,5 +1,6 @@
 """What training says on its way: events a window can read without torch."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +31,13 @@ class EpochDone:
     """Memory of the process at its end, in MiB; 0 where an older version kept none."""
     gpu_mib: float = 0.0
     """Memory of the GPU that the process holds, in MiB; 0 without a GPU."""
+
+    @property
+    def words(self) -> str:
+        """Give stage, loss and validation AUC in a few words, for a progress bar."""
+        said = f"{self.stage}: loss {self.losses['total']:.3f}"
+        auc = self.val.get("auc", math.nan)
+        return said if math.isnan(auc) else f"{said}, validation AUC {auc:.3f}"
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """One stage of a run: epochs of one recipe, each on disk before it is told."""
 
-import inspect
 import math
 import time
 from collections.abc import Iterator, Mapping
@@ -15,6 +14,7 @@ from napari_mhim import _parts
 from napari_mhim.errors import TrainingError
 from napari_mhim.events import Note
 from napari_mhim.mil.bags import Bag
+from napari_mhim.mil.building import build_model
 from napari_mhim.mil.checkpoint import (
     Standing,
     load_state,
@@ -23,13 +23,7 @@ from napari_mhim.mil.checkpoint import (
     set_random_state,
     standing_state,
 )
-from napari_mhim.mil.config import (
-    MODELS,
-    RECIPES,
-    TrainConfig,
-    check_options,
-    recipe_config,
-)
+from napari_mhim.mil.config import RECIPES, TrainConfig, recipe_config
 from napari_mhim.mil.evaluate import auc
 from napari_mhim.mil.finite import derailed, is_finite_throughout
 from napari_mhim.mil.hint_loss import add_hints, some_of, taught
@@ -358,12 +352,8 @@ _SMALLER = (
 def _build(
     config: TrainConfig, data: Data, baseline: Mapping[str, Tensor] | None
 ) -> Recipe:
-    model_part = _parts.load(MODELS, config.model)
-    known = list(inspect.signature(model_part.build).parameters)[2:]
-    check_options(f"model {config.model!r}", config.model_options, known)
-    model = model_part.build(
-        data.bags["train"][0].dim, len(data.cohort.classes), **config.model_options
-    )
+    in_dim, n_classes = data.bags["train"][0].dim, len(data.cohort.classes)
+    model = build_model(config.model, config.model_options, in_dim, n_classes)
     recipe_part = _parts.load(RECIPES, config.recipe)
     recipe: Recipe = recipe_part.build(model, recipe_config(config), baseline)
     return recipe

@@ -26,6 +26,7 @@ from napari_mhim.events import Note
 from napari_mhim.features.config import ExtractConfig
 from napari_mhim.features.encoder import licence_of
 from napari_mhim.mil.bags import Bag, is_finite
+from napari_mhim.mil.building import refuse_unbuildable
 from napari_mhim.mil.bundle import Bundle
 from napari_mhim.mil.cohort import Cohort, CohortRow
 from napari_mhim.mil.config import (
@@ -126,6 +127,8 @@ def fit(
     data = replace(data, extract=extract, encoder_licence=licence)
     if watch is not None:
         _check_alike([data.bags["train"][0], watch])
+    shape = data.bags["train"][0].dim, len(data.cohort.classes)
+    refuse_unbuildable(config.model, config.model_options, *shape)
     start = _start(config, data)
     if start is not None and start.parent is not None:
         prints = {

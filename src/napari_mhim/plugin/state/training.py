@@ -32,6 +32,8 @@ from napari_mhim.workspace import Workspace
 CUTOFF, TUNE, NEW = "cut-off", "fine-tune", "new"
 WAYS = (CUTOFF, TUNE, NEW)
 """What can be done with labelled slides, the cheapest first."""
+_SAID_APART = ("start_from", "fine_tune", "tune")
+"""Settings that the command line has other words for, or says first."""
 _KEPT_EPOCHS = 200
 """The overlays of at most so many epochs stay for the slider."""
 
@@ -290,7 +292,7 @@ class TrainingState:
             said += ["--encoder", self.encoder]
         for option in options(TrainConfig):
             value = getattr(config, option.name)
-            if option.is_plain and option.name not in ("start_from", "fine_tune"):
+            if option.is_plain and option.name not in _SAID_APART:
                 flag = "--" + option.name.replace("_", "-")
                 if value == getattr(base, option.name):
                     continue
