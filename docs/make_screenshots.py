@@ -27,6 +27,7 @@ from napari_mhim.phantom import PhantomConfig, write_phantom
 from napari_mhim.plugin import sample_data, show
 from napari_mhim.plugin.overlays import ATTENTION, EVIDENCE, HIDDEN
 from napari_mhim.plugin.state.labels import LABEL, Said
+from napari_mhim.plugin.viewing import wait_until_sharp
 from napari_mhim.workspace import Workspace
 
 HERE = Path(__file__).resolve().parent
@@ -63,6 +64,7 @@ def main() -> None:
 def save(viewer: Any, path: Path) -> None:
     """Write what the window shows, in 256 colours."""
     wait(lambda: False, 1.0)
+    assert wait_until_sharp(viewer), f"{path.name}: the slide did not come"
     pixels = viewer.screenshot(canvas_only=False, flash=False)
     # other ways to choose the colours lose the few of a colour bar among those of tissue
     image = Image.fromarray(pixels[..., :3]).quantize(

@@ -10,7 +10,7 @@ import vendors
 from napari.components import ViewerModel
 
 from napari_mhim.errors import SlideError
-from napari_mhim.plugin import reader, sample_data, show
+from napari_mhim.plugin import reader, refreshing, sample_data, show
 from napari_mhim.plugin.canvas import Canvas
 from napari_mhim.plugin.open_slides import slide_of
 from napari_mhim.plugin.overlays import EVIDENCE, HARD, HIDDEN, SLIDE, TRUTH
@@ -59,7 +59,8 @@ def is_closed(slide) -> bool:
     return False
 
 
-def test_the_reader_opens_lazily_in_micrometres(samples: Path) -> None:
+def test_the_reader_opens_lazily_in_micrometres(samples: Path, monkeypatch) -> None:
+    monkeypatch.setattr(refreshing, "has_window", lambda: False)
     read = reader.get_reader(str(samples / "both.tiff"))
     ((levels, kwargs, kind),) = read(str(samples / "both.tiff"))
     assert kind == "image"

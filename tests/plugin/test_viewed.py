@@ -13,12 +13,12 @@ from napari_mhim.plugin import slides_words
 from napari_mhim.plugin.canvas import Canvas
 from napari_mhim.plugin.desk import Desk
 from napari_mhim.plugin.runs import Runs
+from napari_mhim.plugin.seen import Seen
 from napari_mhim.plugin.state.desk import DeskState
 from napari_mhim.plugin.state.labels import VIEWED, LabelLog
 from napari_mhim.plugin.state.viewed import ViewedArea, magnification
 from napari_mhim.plugin.state.worklist_shown import NOT_LOOKED_AT
 from napari_mhim.plugin.talk import Talk
-from napari_mhim.plugin.viewing import Viewing
 from napari_mhim.plugin.worklist import Worklist
 from napari_mhim.plugin.worklist_files import Index
 from napari_mhim.slide.tissue import TissueMask
@@ -124,76 +124,76 @@ def work(tmp_path: Path):
     work.release()
 
 
-def look_at(viewing: Viewing, um_per_px: float) -> None:
-    viewing._worklist.desk.canvas.viewer.scene.camera.zoom = 1 / um_per_px
-    viewing.look()
+def look_at(seen: Seen, um_per_px: float) -> None:
+    seen._worklist.desk.canvas.viewer.scene.camera.zoom = 1 / um_per_px
+    seen.look()
 
 
-def found_tissue(viewing: Viewing, qtbot) -> None:
-    qtbot.waitUntil(lambda: not viewing._tissue._is_reading, timeout=20_000)
-    viewing.look()
+def found_tissue(seen: Seen, qtbot) -> None:
+    qtbot.waitUntil(lambda: not seen._tissue._is_reading, timeout=20_000)
+    seen.look()
 
 
 def test_zooming_in_fills_the_share_and_leaving_writes_it_down(work, qtbot) -> None:
-    viewing, slides = Viewing(work), work.list
+    seen, slides = Seen(work), work.list
     slides.reader = "r"
     work.open_row(0)
-    found_tissue(viewing, qtbot)
-    look_at(viewing, 3.0)
+    found_tissue(seen, qtbot)
+    look_at(seen, 3.0)
     assert slides.seen(0) == 0
     assert "0 % of the tissue" in slides_words.seen(slides)
-    look_at(viewing, 0.5)
+    look_at(seen, 0.5)
     share = slides.seen(0)
     assert 0.05 < share < 0.95
     work.open_row(1)
     assert slides.log.viewed("one", "r") == pytest.approx(share, abs=1e-3)
     assert slides.seen(0) == pytest.approx(share, abs=1e-3)
     work.open_row(0)
-    found_tissue(viewing, qtbot)
+    found_tissue(seen, qtbot)
     assert slides.seen(0) == pytest.approx(share)  # it goes on, and does not start anew
-    viewing.release()
+    seen.release()
     lines = [one for one in slides.log.history("one") if one.kind == VIEWED]
     assert len(lines) == 1  # nothing more was seen
 
 
 def test_each_reader_has_eyes_of_ones_own(work, qtbot) -> None:
-    viewing, slides = Viewing(work), work.list
+    seen, slides = Seen(work), work.list
     slides.reader = "first"
     work.open_row(0)
-    found_tissue(viewing, qtbot)
-    look_at(viewing, 0.5)
-    look_at(viewing, 3.0)
+    found_tissue(seen, qtbot)
+    look_at(seen, 0.5)
+    look_at(seen, 3.0)
     slides.reader = "second"
-    found_tissue(viewing, qtbot)
+    found_tissue(seen, qtbot)
     assert slides.seen(0) == 0
     assert slides.log.viewed("one", "first") > 0
-    viewing.release()
+    seen.release()
     assert np.isnan(slides.log.viewed("two", "first"))
 
 
 def test_opened_and_never_close_is_not_looked_at(work, qtbot) -> None:
-    viewing, slides = Viewing(work), work.list
+    seen, slides = Seen(work), work.list
     work.open_row(0)
     assert slides.was_looked_at(0)  # as long as nothing was measured
-    found_tissue(viewing, qtbot)
-    look_at(viewing, 3.0)
+    found_tissue(seen, qtbot)
+    look_at(seen, 3.0)
     slides.arrange(shows=NOT_LOOKED_AT)
     assert slides.lines.tolist() == [0, 1]
-    look_at(viewing, 0.5)
+    look_at(seen, 0.5)
     slides.arrange()
     assert slides.lines.tolist() == [1]
-    viewing.release()
+    seen.release()
 
 
 def test_a_slide_without_a_scale_is_not_measured(work, tmp_path, qtbot) -> None:
     made.write_folder(tmp_path, "one", mpp=None)
-    viewing = Viewing(work)
+    seen = Seen(work)
     work.open_row(0)
-    found_tissue(viewing, qtbot)
-    look_at(viewing, 0.5)
+    found_tissue(seen, qtbot)
+    look_at(seen, 0.5)
     assert np.isnan(work.list.seen(0))
     assert work.list.was_looked_at(0)
     work.desk.canvas.set_mpp(0.5)
-    look_at(viewing, 0.5)
+    look_at(seen, 0.5)
     assert work.list.seen(0) > 0
-    viewing.release()
+    seen.release()

@@ -48,7 +48,10 @@ class Picture:
 
 def canvas_pixels(viewer) -> Picture:
     """Take a picture of the canvas as it is now."""
+    from napari_mhim.plugin.viewing import wait_until_sharp
+
     settle()
+    assert wait_until_sharp(viewer)
     pixels = viewer.screenshot(canvas_only=True, flash=False)
     camera = viewer.scene.camera
     return Picture(pixels, np.array(camera.center[-2:]), camera.zoom)

@@ -5,6 +5,7 @@ from typing import Any
 
 from napari_mhim import slide
 from napari_mhim.plugin.overlays import OURS
+from napari_mhim.plugin.viewing import follow
 from napari_mhim.settings import load_settings
 from napari_mhim.slide import Slide
 
@@ -54,7 +55,7 @@ def what(layer: Any) -> dict[str, Any]:
 
 
 def close_with_layers(layers: Any) -> None:
-    """Close a slide's file as soon as none of these layers shows it any more.
+    """Keep slides drawn, and close one's file when none of these layers shows it any more.
 
     Parameters
     ----------
@@ -62,7 +63,14 @@ def close_with_layers(layers: Any) -> None:
         A viewer's layers; telling the same list twice changes nothing.
     """
     # an emitter takes the same callback once only
+    layers.events.inserted.connect(_on_inserted)
     layers.events.removed.connect(_on_removed)
+    for layer in layers:
+        follow(layer)
+
+
+def _on_inserted(event: Any) -> None:
+    follow(event.value)
 
 
 def _on_removed(event: Any) -> None:

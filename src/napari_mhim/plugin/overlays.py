@@ -23,6 +23,7 @@ from napari_mhim.plugin.palette import (
     TRUTH_COLOUR,
 )
 from napari_mhim.plugin.register import grid_transform, slide_transform
+from napari_mhim.plugin.viewing import drawn_levels
 from napari_mhim.slide import Slide
 
 LayerTuple = tuple[Any, dict[str, Any], str]
@@ -73,7 +74,7 @@ def slide_layer(slide: Slide, mpp: tuple[float, float] | None = None) -> LayerTu
         "metadata": {OURS: {"part": SLIDE, "slide": slide.name, "open": slide}},
         **slide_transform(slide.mpp or mpp).kwargs(),
     }
-    return list(slide.levels), kwargs, "image"
+    return drawn_levels(slide), kwargs, "image"
 
 
 def result_layers(

@@ -16,6 +16,7 @@ from napari_mhim.phantom.truth import read_truth
 from napari_mhim.phantom.truth import truth_path as truth_beside
 from napari_mhim.plugin.open_slides import close_with_layers, open_slide
 from napari_mhim.plugin.overlays import OURS, LayerTuple, result_layers, slide_layer
+from napari_mhim.plugin.viewing import wait_until_sharp
 
 if TYPE_CHECKING:
     from napari_mhim.plugin.widgets.dock import MhimDock
@@ -235,6 +236,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _picture(viewer: Any, path: Path) -> Path:
     # the canvas and the wrapped texts need a few rounds until they have their size
     _wait(lambda: False, seconds=0.5)
+    wait_until_sharp(viewer)
     viewer.screenshot(str(path), canvas_only=False, flash=False)
     return path
 

@@ -1,180 +1,304 @@
-"""Watches how closely the slide on screen is looked at, and keeps it for slide and reader.
+"""A slide's pixels as the window draws them: at once, coarse where need be, then sharp.
 
-No Qt. A slide counts that is of the list and has a scale. Its tissue is found on a thread;
-the camera only says that it has moved, and what is in view is noted a little later.
+napari asks a layer's levels for what is in view on the window's own thread. Ours answer
+from the tiles in memory, put coarser ones in place of those that are missing, have threads
+read these, and draw again when they come; then what may be looked at next is read ahead.
+No Qt until there is a window: without one, levels are read as they are asked for.
 """
 
-from dataclasses import dataclass
-from pathlib import Path
+import weakref
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any
 
-from psygnal import Signal
+import numpy as np
 
-from napari_mhim.errors import MhimError
-from napari_mhim.plugin.background import Background
-from napari_mhim.plugin.overlays import SLIDE
-from napari_mhim.plugin.overview import in_view
-from napari_mhim.plugin.state.labels import VIEWED, LabelLog, Said
-from napari_mhim.plugin.state.viewed import ViewedArea
-from napari_mhim.plugin.worklist import Worklist
-from napari_mhim.slide import open_slide
-from napari_mhim.slide.tissue import TissueConfig, TissueMask, tissue_mask
-from napari_mhim.workspace import Workspace
+from napari_mhim.slide import Slide
+from napari_mhim.slide.loading import Place, TileLoader
+from napari_mhim.slide.source import Pixels
+from napari_mhim.slide.standin import NOT_YET, Box, paint, places_in, scaled
 
-# blur is read off a fine level of the whole slide, each time one is opened; a blurred
-# place is tissue to be looked at
-_RASTER = TissueConfig(max_px=512, leave_out_blur=False)
-_GROWN = 0.005  # less than that is no line in the history
-
-
-@dataclass(frozen=True)
-class _Watched:
-    """Whose eyes are on what."""
-
-    slide: str
-    slide_path: str
-    fingerprint: str
-    reader: str
-    model_id: str
-    log: LabelLog
-    path: Path
+GRACE_SECONDS = 0.06
+"""So long the window waits for tiles that are likely to come in time: they never flicker."""
+_FIRST_GRACE_SECONDS = 0.1
+_REFRESH_MS = 80
+_SLOW_TILE_SECONDS = 0.03  # from here on a coarser level is read before the one in view
+_COARSER = 4  # how much coarser
+_AHEAD_SHARE = 4  # what is read ahead takes at most this part of the cache
+UNREADABLE = (
+    "The slide on screen cannot be read any more: its file is gone, or the disk or network "
+    "it lies on does not answer. What had not been read is shown coarse; it is tried again "
+    "when you move the view."
+)
+"""No name in it: it may be the patient's."""
 
 
-class Viewing:
-    """Notes what is in view at 10× or more.
+class DrawnLevel:
+    """One level of a slide as napari draws it.
 
     Parameters
     ----------
-    worklist : Worklist
-        The list at work.
+    view : SlideView
+        What draws.
+    level : int
+        Which of the slide's levels.
     """
 
-    stirred = Signal()
-    """Emitted when the view has moved, once until :meth:`look` is called."""
+    def __init__(self, view: "SlideView", level: int) -> None:
+        self.view, self._level = view, level
+        self.exact = view.slide.levels[level]
+        """The same as a dask array, which gives the slide's own pixels and nothing else."""
+        self.shape: tuple[int, int, int] = self.exact.shape
+        self.dtype = np.dtype(np.uint8)
+        self.ndim = 3
+        self.size = int(np.prod(self.shape, dtype=np.int64))
 
-    def __init__(self, worklist: Worklist) -> None:
-        self._worklist, self._list = worklist, worklist.list
-        self._desk = worklist.desk
-        self._tissue: Background[str, TissueMask | None] = Background(
-            _tissue_of, "mhim-tissue"
+    def __getitem__(self, index: Any) -> Any:
+        """Give pixels to draw where napari draws, and the dask array's part otherwise."""
+        box = self._drawn_box(index)
+        return self.exact[index] if box is None else self.view.draw(self._level, box)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Pixels:
+        """Give all pixels; of the coarsest level those that are there, the rest in time."""
+        is_last = self._level == len(self.view.slide.levels) - 1
+        pixels = self.view.coarsest if is_last else np.asarray(self.exact)
+        return np.array(pixels, dtype, copy=copy)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "DrawnLevel":
+        """Give itself: a duplicated layer shows the same open slide."""
+        return self
+
+    def _drawn_box(self, index: Any) -> Box | None:
+        """Tell napari's drawing from all else, which must get the slide's own pixels.
+
+        napari 0.9 names the step for the axes it draws, and takes the colours whole.
+        """
+        if not (isinstance(index, tuple) and len(index) == 3):
+            return None
+        rows, cols, bands = index
+        if bands != slice(None) or any(
+            not isinstance(axis, slice) or axis.step != 1 for axis in (rows, cols)
+        ):
+            return None
+        (y, bottom, _), (x, right, _) = (
+            axis.indices(n) for axis, n in zip((rows, cols), self.shape, strict=False)
         )
-        self._watched: _Watched | None = None
-        self._mask: TissueMask | None = None
-        self._area: ViewedArea | None = None
-        self._is_stirred = self._is_fresh = False
-        camera = self._desk.canvas.viewer.scene.camera
-        for signal in (camera.events.center, camera.events.zoom):
-            signal.connect(self._moved)
-        for signal in (self._list.events.current, self._list.events.reader):
-            signal.connect(self._begin, max_args=0)
-        self._begin()
+        return y, x, max(bottom - y, 0), max(right - x, 0)
 
-    def release(self) -> None:
-        """Keep what was seen, and stop watching."""
-        self._end()
-        camera = self._desk.canvas.viewer.scene.camera
-        for signal in (camera.events.center, camera.events.zoom):
-            signal.disconnect(self._moved)
-        for signal in (self._list.events.current, self._list.events.reader):
-            signal.disconnect(self._begin)
-        self._tissue.close()
+
+class SlideView:
+    """Draws a slide's levels, and draws the layers again when tiles have come.
+
+    Parameters
+    ----------
+    slide : Slide
+        An open slide; when it is closed, nothing is read any more.
+    """
+
+    def __init__(self, slide: Slide) -> None:
+        from napari_mhim.plugin.refreshing import Refresher
+
+        self.slide = slide
+        self._layers: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._is_told = False
+        self._last: tuple[int, Box] | None = None
+        self._refresher = Refresher(self._refresh, _REFRESH_MS)
+        self.loader = TileLoader(slide, self._refresher.ring)
+        last = len(slide.levels) - 1
+        self.coarsest: Pixels = np.full(slide.levels[last].shape, NOT_YET, np.uint8)
+        height, width = self.coarsest.shape[:2]
+        source = slide.level_sources[last]
+        self._to_come = dict.fromkeys(places_in(source, last, (0, 0, height, width)))
+        self.loader.want(self._to_come)
+        self.loader.wait(_FIRST_GRACE_SECONDS)
+        self._take_coarsest()
+        self._is_whole = not self._to_come
+        self.levels = [DrawnLevel(self, index) for index in range(last + 1)]
 
     @property
-    def is_waiting(self) -> bool:
-        """Tell whether the slide's tissue is still to be found."""
-        return self._watched is not None and self._tissue.is_busy
-
-    def look(self) -> None:
-        """Note what is in view now; to be called a little after the view has moved."""
-        self._is_stirred = False
-        found = self._tissue.take_fresh()
-        watched = self._watched
-        if watched is None:
-            return
-        self._mask = found.get(watched.slide_path, self._mask)
-        layer = self._desk.canvas.layers().get(SLIDE)
-        # without a scale nobody knows what 10x is; it may still be given
-        if self._mask is None or layer is None or self._desk.state.mpp is None:
-            return
-        if self._area is None:
-            self._area = self._known(watched, self._mask)
-            self._tell()
-        viewer = self._desk.canvas.viewer
-        um_per_px = 1 / viewer.scene.camera.zoom
-        if self._area.look(in_view(viewer, layer), um_per_px):
-            self._is_fresh = True
-            self._tell()
-
-    def keep(self) -> None:
-        """Write down what was seen, where that is more than before."""
-        watched, area = self._watched, self._area
-        if watched is None or area is None or not self._is_fresh:
-            return
-        self._is_fresh = False
-        self._worklist.keep(lambda: area.save(watched.path, watched.fingerprint))
-
-    def _known(self, watched: _Watched, tissue: TissueMask) -> ViewedArea:
-        try:
-            return ViewedArea.load(watched.path, watched.fingerprint, tissue)
-        except MhimError as err:
-            self._worklist.noted.emit(self._desk.state.without_names(f"{err}."))
-            return ViewedArea(tissue)
-
-    def _begin(self) -> None:
-        self._end()
-        slides, row = self._list, self._list.current
-        slide = self._desk.state.slide
-        # a slide that could not be opened is the list's current one, but not on screen
-        if row < 0 or slide is None or slides.rows[row].path != slide.path:
-            return
-        place = Workspace(self._desk.runs.workspace)
-        name = slides.rows[row].slide
-        self._watched = _Watched(
-            slide=name,
-            slide_path=slide.path,
-            fingerprint=slide.fingerprint,
-            reader=slides.reader,
-            model_id=slides.model_id,
-            log=slides.log,
-            path=place.viewed_path(name, slides.reader),
+    def is_sharp(self) -> bool:
+        """Tell whether all that was asked for is there, and drawn."""
+        return self.slide.is_closed or (
+            self.loader.is_complete and not self._refresher.is_due
         )
-        self._tissue.want([slide.path])
-        self._moved()
 
-    def _end(self) -> None:
-        """Let go of a slide: what was seen goes to its history."""
-        self.keep()
-        watched, area = self._watched, self._area
-        self._watched = self._mask = self._area = None
-        self._list.live_seen = float("nan")
-        if watched is None or area is None or area.share != area.share:
-            return
-        before = watched.log.viewed(watched.slide, watched.reader)
-        if before == before and area.share < before + _GROWN:
-            return
-        said = Said(
-            watched.slide,
-            watched.reader,
-            VIEWED,
-            f"{area.share:.3f}",
-            watched.log.has_seen(watched.slide, watched.reader),
-            watched.model_id,
+    def follow(self, layer: Any) -> None:
+        """Draw a layer again whenever tiles of it have come."""
+        self._layers.add(layer)
+        self._refresher.ring()
+
+    def draw(self, level: int, box: Box) -> Pixels:
+        """Give part of a level as far as it is there, and have the rest read.
+
+        Parameters
+        ----------
+        level : int
+            Which.
+        box : Box
+            Within the level, in its pixels.
+
+        Returns
+        -------
+        ndarray, shape (height, width, 3), uint8
+            RGB; coarse or grey where tiles are still to come.
+        """
+        sources = self.slide.level_sources
+        view = places_in(sources[level], level, box)
+        self._take_coarsest()
+        self.loader.want(
+            [*self._to_come, *self._coarser_first(level, box, view), *view],
+            self._may_be_next(level, box),
         )
-        self._worklist.keep(lambda: watched.log.add(said))
+        self._last = level, box
+        likely = self.loader.seconds_left <= GRACE_SECONDS
+        # asked before painting: a tile that comes meanwhile is worth another painting
+        self._is_whole = self.loader.wait(GRACE_SECONDS if likely else 0.0)
+        return paint(sources, level, box, self._tile)
 
-    def _tell(self) -> None:
-        # no touch of the list: agreement, which takes longer, does not hang on this
-        assert self._area is not None
-        self._list.live_seen = self._area.share
+    def _tile(self, place: Place) -> Pixels | None:
+        found = self.loader.tile(place)
+        level, row, col = place
+        if found is not None or level < len(self.levels) - 1 or place in self._to_come:
+            return found
+        tall, wide = self.slide.level_sources[level].tile
+        return self.coarsest[row * tall : (row + 1) * tall, col * wide :][:, :wide]
 
-    def _moved(self, event: object = None) -> None:
-        if self._watched is not None and not self._is_stirred:
-            self._is_stirred = True
-            self.stirred.emit()
+    def _take_coarsest(self) -> bool:
+        """Put what has come of the coarsest level in its place; tell whether any has."""
+        come = {p: t for p in self._to_come if (t := self.loader.tile(p)) is not None}
+        for place, pixels in come.items():
+            del self._to_come[place]
+            level, row, col = place
+            tall, wide = self.slide.level_sources[level].tile
+            self.coarsest[row * tall : (row + 1) * tall, col * wide :][:, :wide] = (
+                pixels
+            )
+        return bool(come)
+
+    def _coarser_first(
+        self, level: int, box: Box, view: Iterable[Place]
+    ) -> Iterable[Place]:
+        """Give a few tiles that show all of the view soon, where reading takes long."""
+        sources = self.slide.level_sources
+        if self.loader.tile_seconds < _SLOW_TILE_SECONDS or all(
+            self.loader.tile(place) is not None for place in view
+        ):
+            return []
+        fine = sources[level]
+        for index in range(level + 1, len(sources)):
+            coarse = sources[index]
+            is_far = coarse.downsample[0] >= _COARSER * fine.downsample[0]
+            if is_far and coarse in self.slide.sources:
+                return places_in(coarse, index, scaled(box, fine, coarse))
+        return []
+
+    def _may_be_next(self, level: int, box: Box) -> list[Place]:
+        """Give the tiles round the view, then those one level out and in; not too many."""
+        sources = self.slide.level_sources
+        bytes_left = self.slide.cache_bytes // _AHEAD_SHARE
+        height, width = sources[level].tile
+        most = bytes_left // (height * width * 3)
+        return list(islice(self._round_about(level, box), most))
+
+    def _round_about(self, level: int, box: Box) -> Iterator[Place]:
+        sources = self.slide.level_sources
+        y, x, height, width = box
+        on_y, on_x = self._moved(level, box)
+        # half a view more on each side, and further on where the view is moving to
+        ring = (
+            y - height // 2 + min(on_y, 0),
+            x - width // 2 + min(on_x, 0),
+            2 * height + abs(on_y),
+            2 * width + abs(on_x),
+        )
+        yield from places_in(sources[level], level, ring)
+        if level + 1 < len(sources):
+            out = scaled(ring, sources[level], sources[level + 1])
+            yield from places_in(sources[level + 1], level + 1, out)
+        # a finer level that is halved itself would cost many reads a tile
+        if level and sources[level - 1] in self.slide.sources:
+            middle = (y + height // 4, x + width // 4, height // 2, width // 2)
+            inner = scaled(middle, sources[level], sources[level - 1])
+            yield from places_in(sources[level - 1], level - 1, inner)
+
+    def _moved(self, level: int, box: Box) -> tuple[int, int]:
+        """Give by how much the view has moved since last, (y, x), at most half of itself."""
+        if self._last is None or self._last[0] != level:
+            return 0, 0
+        by_y, by_x = (box[axis] - self._last[1][axis] for axis in (0, 1))
+        half_y, half_x = box[2] // 2, box[3] // 2
+        return max(-half_y, min(by_y, half_y)), max(-half_x, min(by_x, half_x))
+
+    def _refresh(self) -> None:
+        if self.slide.is_closed:
+            return
+        is_new = self._take_coarsest()
+        if is_new or not self._is_whole:
+            self._is_whole = self.loader.is_complete
+            for layer in list(self._layers):
+                layer.refresh(thumbnail=is_new, highlight=False, extent=False)
+        self._tell(self.loader.take_error() is not None)
+
+    def _tell(self, is_failing: bool) -> None:
+        """Say once that the file cannot be read, and again only after it could be."""
+        if is_failing and not self._is_told:
+            from napari.utils.notifications import show_error
+
+            show_error(UNREADABLE)
+        self._is_told = is_failing
 
 
-def _tissue_of(path: str) -> TissueMask | None:
+def drawn_levels(slide: Slide) -> list[Any]:
+    """Give a slide's levels for a layer of napari.
+
+    Parameters
+    ----------
+    slide : Slide
+        An open slide.
+
+    Returns
+    -------
+    list
+        (y, x, 3) uint8, the finest first: of :class:`DrawnLevel` where there is a window
+        to draw later what comes later, else dask arrays.
+    """
     try:
-        with open_slide(path) as slide:
-            return tissue_mask(slide, _RASTER)
-    except MhimError:  # told where the slide itself is opened
-        return None
+        from napari_mhim.plugin.refreshing import has_window
+    except ImportError:  # napari without a Qt to draw with
+        return list(slide.levels)
+    return list(SlideView(slide).levels if has_window() else slide.levels)
+
+
+def views(layers: Iterable[Any]) -> Iterator[SlideView]:
+    """Give what draws the slides among some layers."""
+    for layer in layers:
+        data = layer.data if getattr(layer, "multiscale", False) else ()
+        yield from {level.view for level in data if isinstance(level, DrawnLevel)}
+
+
+def follow(layer: Any) -> None:
+    """Have a layer drawn again when tiles come, where it shows a slide of ours."""
+    for view in views([layer]):
+        view.follow(layer)
+
+
+def wait_until_sharp(viewer: Any, seconds: float = 20.0) -> bool:
+    """Let the window work until all slides on screen are sharp: for pictures of it.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        A viewer with a window.
+    seconds : float
+        At most so long.
+
+    Returns
+    -------
+    bool
+        Whether they are.
+    """
+    from napari_mhim.plugin.refreshing import wait_until
+
+    return wait_until(
+        lambda: all(view.is_sharp for view in views(viewer.layers)), seconds
+    )

@@ -72,6 +72,25 @@ class TileCache:
         mine.set_result(tile)
         return tile
 
+    def peek(self, key: Key) -> NDArray[np.uint8] | None:
+        """Give a tile that is there, at once.
+
+        Parameters
+        ----------
+        key : Key
+            The slide's number and the tile's place.
+
+        Returns
+        -------
+        ndarray, uint8, or None
+            The tile, not to be written to; None where it is not there.
+        """
+        with self._lock:
+            tile = self._tiles.get(key)
+            if tile is not None:
+                self._tiles.move_to_end(key)
+            return tile
+
     def forget(self, owner: int) -> None:
         """Drop every tile of one slide.
 

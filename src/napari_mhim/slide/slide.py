@@ -1,7 +1,9 @@
 """A slide: its levels, its scale, where it comes from."""
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import count
@@ -80,6 +82,10 @@ class Slide:
     """dask arrays, (y, x, 3) uint8: the full slide first, the last one at most 1024 px."""
     sources: tuple[TileSource, ...]
     """The file's own levels, the finest first."""
+    level_sources: tuple[TileSource, ...]
+    """What each of ``levels`` is read from, the file's own or halved."""
+    cache_bytes: int
+    """How much its decoded tiles and those of other slides may weigh together."""
     mpp: tuple[float, float] | None
     """(y, x) µm per level-0 pixel, or None."""
     mpp_reason: str
@@ -117,15 +123,19 @@ class Slide:
         self._cache = shared_cache() if cache is None else cache
         self._number = next(_numbers)
         self._missing: set[tuple[int, int, int]] = set()
+        self.cache_bytes = self._cache.max_bytes
         self._is_closed = False
-        self._all = pyramid(file.levels, self._cache, self._number, self._missing)
-        self.sources = tuple(source for source, is_native in self._all if is_native)
-        self.levels = tuple(dask_level(source, self.shape) for source, _ in self._all)
+        self._users = 0
+        self._closing = threading.Lock()
+        found = pyramid(file.levels, self._cache, self._number, self._missing)
+        self.sources = tuple(source for source, is_native in found if is_native)
+        self.level_sources = tuple(source for source, _ in found)
+        self.levels = tuple(dask_level(one, self.shape) for one in self.level_sources)
 
     @property
     def shape(self) -> tuple[int, int]:
         """Give height and width, (y, x), in level-0 pixels."""
-        return self._all[0][0].shape
+        return self.level_sources[0].shape
 
     @property
     def associated(self) -> tuple[str, ...]:
@@ -145,6 +155,11 @@ class Slide:
         """
         boxes = {self._box(*place) for place in tuple(self._missing)}
         return np.array(sorted(boxes), np.int64).reshape(-1, 4)
+
+    @property
+    def is_closed(self) -> bool:
+        """Tell whether the slide was closed."""
+        return self._is_closed
 
     @property
     def bounds(self) -> tuple[int, int, int, int]:
@@ -218,15 +233,14 @@ class Slide:
         SlideError
             If there is no such level, the size is negative or the slide is closed.
         """
-        if not 0 <= level < len(self._all):
+        if not 0 <= level < len(self.level_sources):
             raise SlideError(
-                f"{self.path.name!r} has levels 0 to {len(self._all) - 1}, not {level}"
+                f"{self.path.name!r} has levels 0 to {len(self.level_sources) - 1}, not {level}"
             )
         if height < 0 or width < 0:
             raise SlideError(f"a region has no size of {height} × {width} pixels")
-        if self._is_closed:
-            raise SlideError(f"{self.path.name!r} is closed; open it again")
-        return self._all[level][0].read(y, x, height, width)
+        with self.in_use():
+            return self.level_sources[level].read(y, x, height, width)
 
     def thumbnail(self, max_px: int = 1024) -> NDArray[np.uint8]:
         """Give the whole slide as a small picture.
@@ -247,7 +261,7 @@ class Slide:
             (i for i, level in enumerate(self.levels) if max(level.shape) >= max_px),
             default=0,
         )
-        tall, wide = self._all[level][0].shape
+        tall, wide = self.level_sources[level].shape
         pixels = self.read_region(0, 0, tall, wide, level)
         share = min(1.0, max_px / max(self.shape))
         height, width = (max(1, round(n * share)) for n in self.shape)
@@ -257,15 +271,50 @@ class Slide:
         small = Image.fromarray(pixels).resize((width, height), Image.Resampling.BOX)
         return np.array(small)
 
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Keep the file open while a thread reads it, whoever closes the slide meanwhile.
+
+        Yields
+        ------
+        None
+            The file stays open within.
+
+        Raises
+        ------
+        SlideError
+            If the slide is closed.
+        """
+        with self._closing:
+            if self._is_closed:
+                raise SlideError(f"{self.path.name!r} is closed; open it again")
+            self._users += 1
+        try:
+            yield
+        finally:
+            with self._closing:
+                self._users -= 1
+                is_last = self._is_closed and not self._users
+            if is_last:
+                self._let_go()
+
     def close(self) -> None:
-        """Close the file and drop its tiles; a second call does nothing."""
-        if not self._is_closed:
-            self._is_closed = True
-            self._file.close()
-            self._cache.forget(self._number)
+        """Close the file and drop its tiles; a second call does nothing.
+
+        Nobody waits: where a thread is :meth:`in_use`, the last one closes the file.
+        """
+        with self._closing:
+            was_closed, self._is_closed = self._is_closed, True
+            is_free = not self._users
+        if is_free and not was_closed:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        self._file.close()
+        self._cache.forget(self._number)
 
     def _box(self, level: int, row: int, col: int) -> tuple[int, int, int, int]:
-        source = self._all[level][0]
+        source = self.level_sources[level]
         starts = [i * t for i, t in zip((row, col), source.tile, strict=True)]
         ends = [
             min(start + t, n)

@@ -151,11 +151,43 @@ class TileSource:
         ndarray, shape (height, width, 3), uint8
             RGB.
         """
-        return paste_tiles(self, self._cached_tile, (y, x, height, width))
+        return paste_tiles(self, self.cached_tile, (y, x, height, width))
 
-    def _cached_tile(self, row: int, col: int) -> Pixels:
+    def cached_tile(self, row: int, col: int) -> Pixels:
+        """Give one tile by way of the cache; otherwise as :meth:`tile_pixels`.
+
+        Parameters
+        ----------
+        row, col : int
+            Which tile.
+
+        Returns
+        -------
+        ndarray, shape (h, w, 3), uint8
+            The tile, cut at the level's edge; not to be written to.
+
+        Raises
+        ------
+        SlideError
+            If the file cannot be read at all: it is closed, or its disk is gone.
+        """
         key = (self._owner, (self._level, row, col))
         return self._cache.get(key, lambda: self._own_tile(row, col))
+
+    def tile_at_hand(self, row: int, col: int) -> Pixels | None:
+        """Give one tile if the cache has it, without reading.
+
+        Parameters
+        ----------
+        row, col : int
+            Which tile.
+
+        Returns
+        -------
+        ndarray, shape (h, w, 3), uint8, or None
+            The tile, not to be written to; None where it would have to be read.
+        """
+        return self._cache.peek((self._owner, (self._level, row, col)))
 
     def _own_tile(self, row: int, col: int) -> Pixels:
         # a view would keep a larger buffer alive than the cache counts

@@ -17,8 +17,8 @@ from napari_mhim.plugin import slides_words as words
 from napari_mhim.plugin.as_left import AsLeft
 from napari_mhim.plugin.labelling import Labelling
 from napari_mhim.plugin.moved import MovedSlides
+from napari_mhim.plugin.seen import Seen
 from napari_mhim.plugin.slide_pictures import SlidePictures
-from napari_mhim.plugin.viewing import Viewing
 from napari_mhim.plugin.widgets.label_card import LabelCard
 from napari_mhim.plugin.widgets.reading_card import ReadingCard
 from napari_mhim.plugin.widgets.section import Section
@@ -50,7 +50,7 @@ class SlidesTab(QWidget):  # type: ignore[misc]
         self.as_left = AsLeft(worklist)
         self.labelling = Labelling(worklist)
         self.moved = MovedSlides(worklist)
-        self.viewing = Viewing(worklist)
+        self.seen = Seen(worklist)
         self._pictures = SlidePictures(_PICTURE_PX)
         column = QVBoxLayout(self)
         column.setSpacing(5)
@@ -90,7 +90,7 @@ class SlidesTab(QWidget):  # type: ignore[misc]
 
     def release(self) -> None:
         """Stop reading; the dock goes."""
-        self.viewing.release()
+        self.seen.release()
         self._pictures.close()
         self.table.release()
         self.worklist.release()
@@ -186,13 +186,13 @@ class SlidesTab(QWidget):  # type: ignore[misc]
         self._keep = QTimer(self)
         self._keep.setInterval(_KEEP_MS)
         self._keep.timeout.connect(self.as_left.keep)
-        self._keep.timeout.connect(self.viewing.keep)
+        self._keep.timeout.connect(self.seen.keep)
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
         self._soon.setInterval(_LOOK_MS)
         self._soon.timeout.connect(self._look_closely)
         # psygnal cannot look at what Qt's own functions take
-        self.viewing.stirred.connect(self._soon.start, check_nargs=False, max_args=0)
+        self.seen.stirred.connect(self._soon.start, check_nargs=False, max_args=0)
         self._soon.start()
         self._keep.start()
 
@@ -269,8 +269,8 @@ class SlidesTab(QWidget):  # type: ignore[misc]
             self._poll.stop()
 
     def _look_closely(self) -> None:
-        self.viewing.look()
-        if self.viewing.is_waiting:
+        self.seen.look()
+        if self.seen.is_waiting:
             self._soon.start()
 
     def _open_selected(self) -> None:
