@@ -20,6 +20,7 @@ from made_weights import (
 )
 
 from napari_mhim.errors import ConfigError, UnknownPartError
+from napari_mhim.features import _network
 from napari_mhim.features._network import digest
 from napari_mhim.features.encoder import (
     Encoder,
@@ -171,6 +172,49 @@ def test_no_weights_and_no_network_names_the_file_expected(
     monkeypatch.setattr(torch.hub, "download_url_to_file", no_network)
     with pytest.raises(ConfigError, match=f"{file}.*no route to host.*put it there"):
         build_encoder(name)
+
+
+# half precision, as on a GPU
+
+
+def test_half_precision_changes_no_more_than_its_digits(tmp_path, monkeypatch) -> None:
+    weights = squeezenet_file(tmp_path)
+    whole = build_encoder("squeezenet", weights=weights)
+    monkeypatch.setitem(_network.HALF, "cpu", torch.float16)
+    half = build_encoder("squeezenet", weights=weights)
+    batch = patches(2, 96, 64)
+    assert half.id == whole.id
+    assert half(batch).dtype == torch.float32
+    assert not torch.equal(half(batch), whole(batch))
+    scale = whole(batch).abs().max().item()
+    torch.testing.assert_close(half(batch), whole(batch), rtol=0, atol=0.01 * scale)
+
+
+class Loud(torch.nn.Module):
+    """A product beyond 65504, the largest number of 16 bits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last = torch.nn.Linear(3, 2)
+        self.last.weight.data.fill_(1e6)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.last(x.mean((2, 3)) + 1)
+
+
+def test_what_half_precision_cannot_hold_is_taken_whole(monkeypatch) -> None:
+    monkeypatch.setitem(_network.HALF, "cpu", torch.float16)
+    encoder = _network.NetworkEncoder(Loud(), "loud", "cpu", mpp=1, patch_model_px=8)
+    white, black = (torch.full((1, 8, 8, 3), v, dtype=torch.uint8) for v in (255, 0))
+    both = encoder(torch.cat([white, black]))
+    assert both[0].min() > 65504
+    torch.testing.assert_close(both, torch.cat([encoder(white), encoder(black)]))
+
+
+def test_convolutions_take_pixels_as_they_lie(tmp_path) -> None:
+    encoder = build_encoder("squeezenet", weights=squeezenet_file(tmp_path))
+    weights = [p for p in encoder._net.parameters() if p.ndim == 4]
+    assert all(w.is_contiguous(memory_format=torch.channels_last) for w in weights)
 
 
 # squeezenet

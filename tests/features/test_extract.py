@@ -5,6 +5,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ import psutil
 import pytest
 import torch
 from made_kills import MOMENTS, extract_slowly, extract_until
-from made_slides import damage_tiles, write_blank, write_slide
+from made_slides import damage_tiles, picture, write_blank, write_slide
 from made_weights import TINY, squeezenet_file, tiny_file, tiny_state
 from safetensors.torch import save_file
 
@@ -34,7 +35,8 @@ from napari_mhim.features.config import ExtractConfig
 from napari_mhim.features.encoder import build_encoder
 from napari_mhim.features.extract import ExtractDone, extract, scale_of
 from napari_mhim.features.store import FeatureStore
-from napari_mhim.slide import open_slide, read_patches
+from napari_mhim.slide import open_slide, read_patches, write_pyramid
+from napari_mhim.slide.source import TileSource
 
 PRELOAD = [
     "torch",
@@ -283,14 +285,96 @@ def test_a_damaged_store_is_refused_and_not_replaced(slide, tmp_path) -> None:
     assert (tmp_path / "a.h5").read_bytes() == b"damaged"
 
 
-def test_a_batch_too_large_for_the_device_says_so(slide, tmp_path, monkeypatch) -> None:
-    def out_of_memory(*_args: object) -> None:
-        raise torch.OutOfMemoryError("tried to allocate 2 GiB")
-
+def small_memory(monkeypatch, most: int, error: Exception) -> list[int]:
+    """Have the encoder run out of memory beyond so many patches; list what it was given."""
     encoder_class = type(build_encoder("texture"))
-    monkeypatch.setattr(encoder_class, "__call__", out_of_memory)
-    with pytest.raises(ConfigError, match=r"batch of 4 .*smaller batch_size"):
+    call, given = encoder_class.__call__, []
+
+    def encode(self, patches: torch.Tensor) -> torch.Tensor:
+        given.append(len(patches))
+        if len(patches) > most:
+            raise error
+        return call(self, patches)
+
+    monkeypatch.setattr(encoder_class, "__call__", encode)
+    return given
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
+        RuntimeError("MPS backend out of memory (MPS allocated: 17 GiB)"),
+    ],
+    ids=["cuda", "mps"],
+)
+def test_a_batch_too_large_is_halved_and_said(
+    slide, whole, tmp_path, monkeypatch, error
+) -> None:
+    given = small_memory(monkeypatch, 3, error)
+    config = replace(CONFIG, batch_size=16)
+    events = list(extract(slide, tmp_path / "a.h5", config))
+    told = [e.text for e in events if isinstance(e, Note)]
+    assert [text.rpartition("goes on with ")[2][:1] for text in told] == ["8", "4", "2"]
+    # once it is known, no larger batch is tried again
+    assert given[:3] == [16, 8, 4]
+    assert set(given[3:]) <= {1, 2}
+    np.testing.assert_allclose(
+        features(tmp_path / "a.h5"), features(whole), rtol=1e-4, atol=1e-4
+    )
+
+
+def test_a_device_too_small_for_one_patch_says_so(slide, tmp_path, monkeypatch) -> None:
+    small_memory(monkeypatch, 0, torch.OutOfMemoryError("tried to allocate 2 GiB"))
+    with pytest.raises(ConfigError, match=r"not even one patch .*'cpu'"):
         list(extract(slide, tmp_path / "a.h5", CONFIG))
+
+
+def test_another_error_of_the_encoder_is_not_taken_for_one_of_memory(
+    slide, tmp_path, monkeypatch
+) -> None:
+    small_memory(monkeypatch, 0, RuntimeError("mat1 and mat2 cannot be multiplied"))
+    with pytest.raises(RuntimeError, match="mat1"):
+        list(extract(slide, tmp_path / "a.h5", CONFIG))
+
+
+def most_ahead(folder: Path, rows: int, monkeypatch) -> int:
+    """Give how many tiles at most were decoded before the encoder got to them."""
+    rgb = np.tile(picture((256, 512)), (rows, 1, 1))
+    path = folder / f"{rows}.tiff"
+    write_pyramid(path, rgb, (0.5, 0.5), tile=64)
+    decoded, encoded, ahead = 0, 0, []
+    decode = TileSource.tile_pixels
+    encoder_class = type(build_encoder("texture"))
+    call = encoder_class.__call__
+
+    def tile_pixels(self, row: int, col: int) -> np.ndarray:
+        nonlocal decoded
+        # finding the tissue reads tiles as well, and keeps none
+        decoded += threading.current_thread().name.startswith("patches")
+        ahead.append(decoded - encoded)
+        return decode(self, row, col)
+
+    def encode(self, patches: torch.Tensor) -> torch.Tensor:
+        nonlocal encoded
+        time.sleep(0.01)
+        encoded += len(patches)
+        return call(self, patches)
+
+    config = replace(CONFIG, mpp=0.5, patch_model_px=64, min_tissue=0, threads=2)
+    with monkeypatch.context() as patch:
+        # a patch is a tile: what is decoded and not encoded lies in memory
+        patch.setattr(TileSource, "tile_pixels", tile_pixels)
+        patch.setattr(encoder_class, "__call__", encode)
+        list(extract(path, folder / f"{rows}.h5", config))
+    assert encoded > 20 * rows
+    return max(ahead)
+
+
+def test_what_is_read_ahead_does_not_grow_with_the_slide(tmp_path, monkeypatch) -> None:
+    bound = 8 * CONFIG.batch_size + 8
+    assert most_ahead(tmp_path, 1, monkeypatch) <= bound
+    assert most_ahead(tmp_path, 8, monkeypatch) <= bound
 
 
 def test_damaged_tiles_are_counted_and_told(tmp_path) -> None:

@@ -4,6 +4,7 @@ import hashlib
 import pickle
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,9 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 _WRAPPERS = ("state_dict", "model")
 # a file of half the width would otherwise be named with every layer it has
 _NAMED_KEYS = 3
+
+HALF = {"cuda": torch.float16}
+"""Devices on which the matrix products of a network are taken in another precision."""
 
 
 class NetworkEncoder:
@@ -66,7 +70,10 @@ class NetworkEncoder:
         self.mpp = mpp
         self.patch_model_px = patch_model_px
         self.device = device
+        # pixels come with their channels last, and convolutions are faster that way
         self._net = net.eval().requires_grad_(False).to(device)
+        self._net.to(memory_format=torch.channels_last)
+        self._half = HALF.get(torch.device(device).type)
         self._mean = torch.tensor(mean, device=device).view(1, 3, 1, 1) * 255
         self._std = torch.tensor(std, device=device).view(1, 3, 1, 1) * 255
         self._input_px = input_px
@@ -103,7 +110,7 @@ class NetworkEncoder:
                 x, self._input_px, mode=self._interpolation, antialias=True
             ).clamp(0, 255)  # (B, 3, *input_px)
         try:
-            vectors = self._net((x - self._mean) / self._std)  # (B, dim)
+            vectors = self._vectors((x - self._mean) / self._std)  # (B, dim)
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as err:
@@ -121,6 +128,21 @@ class NetworkEncoder:
                 "for a patch and not one vector; choose a model that pools"
             )
         return vectors.float() * self._scale
+
+    def _vectors(self, x: Tensor) -> Any:
+        if self._half is None:
+            return self._net(x)
+        with torch.autocast(x.device.type, self._half):
+            vectors = self._net(x)
+        if not isinstance(vectors, Tensor):
+            return vectors
+        # some networks have values beyond the largest of 16 bits; patch by patch, since
+        # none is to depend on its batch
+        vectors = vectors.float()
+        beyond = ~vectors.flatten(1).isfinite().all(1)  # (B,)
+        if beyond.any():
+            vectors[beyond] = self._net(x[beyond]).float()
+        return vectors
 
 
 def digest(state: Mapping[str, Tensor], preparation: str = "") -> str:

@@ -4,20 +4,16 @@ Imports without torch, since the window's process receives its events; running i
 import torch.
 """
 
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
-from napari_mhim.errors import ConfigError, FeatureMismatchError
+from napari_mhim.errors import FeatureMismatchError
 from napari_mhim.events import Note, Progress
+from napari_mhim.features._encoding import encoded
 from napari_mhim.features._part import forget_other_part
 from napari_mhim.features.config import ExtractConfig
 from napari_mhim.features.cut import Cut, settings_of
@@ -25,16 +21,13 @@ from napari_mhim.features.encoder import Encoder, build_encoder
 from napari_mhim.features.store import FeatureStore, StoreMeta, StoreWriter
 from napari_mhim.settings import cpu_threads, resolve_device
 from napari_mhim.slide import open_slide
-from napari_mhim.slide.patches import PatchBatch, read_patches
+from napari_mhim.slide.patches import read_patches
 from napari_mhim.slide.tiling import grid_mpp
 from napari_mhim.slide.tissue import TissueConfig
 from napari_mhim.slide.tissue_file import as_text
 
 if TYPE_CHECKING:
     from napari_mhim.slide import Slide
-
-# batches read while one is encoded: enough to even out slow tiles, and each costs memory
-_AHEAD = 2
 
 
 @dataclass(frozen=True)
@@ -116,7 +109,7 @@ def extract(
     NoTissueError
         If no patch holds enough tissue.
     UnknownPartError, ConfigError
-        If the encoder cannot be built or its batch does not fit the device's memory.
+        If the encoder cannot be built or not one patch fits the device's memory.
     FeatureMismatchError
         If features of another slide, encoder, grid or tissue lie there.
     StoreError
@@ -191,39 +184,14 @@ def _fill(
         slide, writer.meta.grid, config.batch_size, threads, writer.n_rows
     )
     with _torch_threads(threads):
-        for batch in _read_ahead(patches):
-            features = _encode(encoder, batch.pixels)
+        for rows in encoded(encoder, patches):
+            if isinstance(rows, Note):
+                yield rows
+                continue
             writer.note_missing(slide.missing_boxes)
-            writer.append(batch.index, features, before + slide.missing_tiles)
+            missing = before + slide.missing_tiles
+            writer.append(rows.index, rows.features, missing)
             yield Progress(stage, writer.n_rows, total)
-
-
-def _encode(encoder: Encoder, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Encode one batch, (B, P, P, 3) → (B, dim)."""
-    import torch
-
-    try:
-        patches = torch.from_numpy(pixels).to(encoder.device)
-        features: NDArray[np.float32] = encoder(patches).cpu().numpy()
-    except torch.OutOfMemoryError as err:
-        raise ConfigError(
-            f"a batch of {len(pixels)} patches does not fit the memory of device "
-            f"{encoder.device!r}; choose a smaller batch_size or the device 'cpu'"
-        ) from err
-    return features
-
-
-def _read_ahead(patches: Iterator[PatchBatch]) -> Iterator[PatchBatch]:
-    """Read the next batches in a thread while one is encoded."""
-    with ThreadPoolExecutor(1, "read-ahead") as pool:
-        waiting = deque(pool.submit(next, patches, None) for _ in range(_AHEAD))
-        try:
-            while (batch := waiting.popleft().result()) is not None:
-                waiting.append(pool.submit(next, patches, None))
-                yield batch
-        finally:
-            for future in waiting:
-                future.cancel()
 
 
 @contextmanager
