@@ -1,6 +1,9 @@
 """Fixtures that every room uses."""
 
+import csv
 import os
+import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+from napari_mhim.features.config import ExtractConfig
 from napari_mhim.mil.result import Cutoff, SlideResult
 from napari_mhim.slide.tiling import PatchGrid
 
@@ -88,7 +92,6 @@ class SmallRun:
 @pytest.fixture(scope="session")
 def small_run(tmp_path_factory) -> SmallRun:
     from napari_mhim import pipeline
-    from napari_mhim.features.config import ExtractConfig
     from napari_mhim.mil.config import TrainConfig
     from napari_mhim.mil.train import FitDone
     from napari_mhim.phantom import CohortConfig, PhantomConfig, write_cohort
@@ -106,3 +109,52 @@ def small_run(tmp_path_factory) -> SmallRun:
     assert isinstance(done, FitDone)
     slides = sorted(str(path) for path in (folder / "slides").glob("*.tif"))
     return SmallRun(str(folder), slides, done.bundle_path, done.baseline_path)
+
+
+@dataclass(frozen=True)
+class AddedSlides:
+    """Twelve small slides that no model has seen, and their features, made once."""
+
+    folder: Path
+    rows: tuple[dict[str, str], ...]
+
+    def write(self, path: Path, rows: Iterable[dict[str, str]] = ()) -> Path:
+        """Write a label table of some rows, all where none are given."""
+        chosen = list(rows) or list(self.rows)
+        with path.open("w", newline="") as file:
+            writer = csv.DictWriter(file, list(chosen[0]))
+            writer.writeheader()
+            writer.writerows(chosen)
+        return path
+
+    def give_features(self, place: Path, config: ExtractConfig) -> None:
+        """Put their features into a workspace, as if they had been extracted there."""
+        from napari_mhim import pipeline
+
+        slides = [row["path"] for row in self.rows]
+        list(pipeline.extract_slides(slides, str(self.folder), config))
+        shutil.copytree(
+            self.folder / "features", place / "features", dirs_exist_ok=True
+        )
+
+
+@pytest.fixture(scope="session")
+def added_slides(tmp_path_factory) -> AddedSlides:
+    """The first eight are four of each class; roles are as the phantom gives them."""
+    from napari_mhim.phantom import CohortConfig, PhantomConfig, write_cohort
+
+    folder = tmp_path_factory.mktemp("added")
+    small = CohortConfig(slide=PhantomConfig(shape=(1024, 1536)))
+    list(write_cohort(folder, n_slides=12, seed=9, config=small))
+    with (folder / "cohort.csv").open(newline="") as file:
+        found = list(csv.DictReader(file))
+    of_class = {
+        name: [r for r in found if r["label"] == name] for name in ("normal", "tumour")
+    }
+    some = [row for rows in of_class.values() for row in rows[:4]]
+    rows = some + [row for row in found if row not in some]
+    for number, row in enumerate(rows):
+        slide = folder / row["path"]
+        row["path"] = str(slide.rename(slide.with_name(f"new-{number}.tif")))
+        row["slide"] = row["patient"] = f"new-{number}"
+    return AddedSlides(folder, tuple(rows))

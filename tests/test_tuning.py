@@ -15,7 +15,6 @@ from napari_mhim.mil.bundle import Bundle
 from napari_mhim.mil.config import TrainConfig
 from napari_mhim.mil.parent import tuned_config
 from napari_mhim.mil.train import FitDone
-from napari_mhim.phantom import CohortConfig, PhantomConfig, write_cohort
 from napari_mhim.slide import open_slide
 from napari_mhim.slide.regions import SlideIdentity, region, write_regions
 from napari_mhim.training import SlideWatched
@@ -25,21 +24,20 @@ runner = CliRunner()
 GENTLE = {"epochs": 1, "device": "cpu", "threads": 1}
 
 
-@pytest.fixture(scope="module")
-def added(tmp_path_factory) -> Path:
-    """Eight slides of another scanner, with roles."""
-    folder = tmp_path_factory.mktemp("added")
-    small = CohortConfig(slide=PhantomConfig(shape=(1024, 1536)))
-    list(write_cohort(folder, n_slides=12, seed=9, config=small))
-    rows = _rows(folder / "cohort.csv")
-    some = [[r for r in rows if r["label"] == c][:4] for c in ("normal", "tumour")]
-    rows = some[0] + some[1]
-    for number, row in enumerate(rows):
-        slide = Path(folder / row["path"])
-        row["path"] = str(slide.rename(slide.with_name(f"new-{number}.tif")))
-        row["slide"] = row["patient"] = f"new-{number}"
-        row["site"] = "scanner B"
-    return _write(folder / "added.csv", _split(rows))
+@pytest.fixture
+def added(added_slides, tmp_path_factory) -> Path:
+    """Table of eight slides of another scanner, with roles."""
+    rows = [{**row, "site": "scanner B"} for row in added_slides.rows[:8]]
+    folder = tmp_path_factory.mktemp("tables")
+    return added_slides.write(folder / "added.csv", _split(rows))
+
+
+@pytest.fixture
+def place(small_run, added_slides, tmp_path: Path) -> Path:
+    """Give a workspace where those slides have their features."""
+    config = Bundle.open(small_run.bundle).config
+    added_slides.give_features(tmp_path, config.extraction("cpu"))
+    return tmp_path
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
@@ -93,18 +91,18 @@ def test_a_model_goes_on_with_slides_of_another_scanner(
 
 
 def test_a_head_learns_from_regions_of_the_new_slides(
-    small_run, added: Path, tmp_path: Path
+    small_run, added: Path, place: Path
 ) -> None:
     learns = next(row for row in _rows(added) if row["role"] == "train")
     with open_slide(learns["path"]) as slide:
         half = np.array([[0, 0], [0, 1536], [512, 1536], [512, 0]])
         drawn = region(half, kind="hint", class_name=learns["label"])
-        path = Workspace(tmp_path).regions_path(slide.name)
+        path = Workspace(place).regions_path(slide.name)
         path.parent.mkdir(parents=True)
         write_regions(path, [drawn], SlideIdentity.of(slide))
     given = {**GENTLE, "hint_weight": 1.0, "tune": "head"}
     config = tuned_config(Bundle.open(small_run.bundle), given)
-    *events, done = tuning.fine_tune(str(tmp_path), str(added), config)
+    *events, done = tuning.fine_tune(str(place), str(added), config)
     notes = [event.text for event in events if isinstance(event, Note)]
     assert any(note.startswith("1 region joins the training") for note in notes)
     hints = Bundle.open(done.bundle_path).config.trained["hints"]
@@ -112,20 +110,21 @@ def test_a_head_learns_from_regions_of_the_new_slides(
 
 
 def test_old_slides_are_mixed_in_where_their_features_are(
-    small_run, added: Path, tmp_path: Path
+    small_run, added: Path, place: Path, added_slides
 ) -> None:
     splits = Path(small_run.bundle).parent / "splits.csv"
     old = {row["role"] for row in _rows(splits)}
     assert old == {"train", "val", "test"}
     # nothing of the old cohort is extracted here
-    *events, done = tuned(small_run, added, tmp_path, mix=str(splits))
+    *events, done = tuned(small_run, added, place, mix=str(splits))
     notes = [event.text for event in events if isinstance(event, Note)]
     assert any(
         note.startswith("0 slides of the model's own cohort are mixed in; 12 are left")
         for note in notes
     )
-    place = Path(small_run.workspace)
-    *events, done = tuned(small_run, added, place, mix=str(splits), run="mixed")
+    theirs, config = Path(small_run.workspace), Bundle.open(small_run.bundle).config
+    added_slides.give_features(theirs, config.extraction("cpu"))
+    *events, done = tuned(small_run, added, theirs, mix=str(splits), run="mixed")
     assert isinstance(done, FitDone)
     said = Bundle.open(done.bundle_path).config.trained["parent"]
     assert said["old"]["train"] == sum(row["role"] == "train" for row in _rows(splits))
@@ -133,34 +132,33 @@ def test_old_slides_are_mixed_in_where_their_features_are(
 
 
 def test_a_renamed_training_slide_of_the_parent_is_refused(
-    small_run, added: Path, tmp_path: Path
+    small_run, added: Path, place: Path
 ) -> None:
     splits = _rows(Path(small_run.bundle).parent / "splits.csv")
     learnt = next(row["slide"] for row in splits if row["role"] == "train")
     source = next(path for path in small_run.slides if Path(path).stem == learnt)
-    (tmp_path / "renamed.tif").write_bytes(Path(source).read_bytes())
+    (place / "renamed.tif").write_bytes(Path(source).read_bytes())
     table = changed(
         added,
-        tmp_path / "t.csv",
+        place / "t.csv",
         slide="renamed",
         patient="renamed",
-        path=str(tmp_path / "renamed.tif"),
+        path=str(place / "renamed.tif"),
     )
     assert _rows(table)[0]["role"] == "val"
     with pytest.raises(CohortError, match="'renamed' cannot be a val slide"):
-        tuned(small_run, table, tmp_path)
+        tuned(small_run, table, place)
 
 
-def test_a_locked_slide_does_not_train(small_run, added: Path, tmp_path: Path) -> None:
-    place = Workspace(tmp_path)
-    place.locked_path.write_text("# for the last test\nnew-0\n")
+def test_a_locked_slide_does_not_train(small_run, added: Path, place: Path) -> None:
+    Workspace(place).locked_path.write_text("# for the last test\nnew-0\n")
     with pytest.raises(
         CohortError, match="'new-0' cannot be a val slide: it is on the l"
     ):
-        tuned(small_run, added, tmp_path)
-    table = changed(added, tmp_path / "t.csv", role="")
-    tuned(small_run, table, tmp_path)
-    splits = _rows(tmp_path / "runs" / "fine-tune" / "splits.csv")
+        tuned(small_run, added, place)
+    table = changed(added, place / "t.csv", role="")
+    tuned(small_run, table, place)
+    splits = _rows(place / "runs" / "fine-tune" / "splits.csv")
     assert {row["slide"]: row["role"] for row in splits}["new-0"] == "test"
 
 
@@ -188,12 +186,12 @@ def test_fine_tuning_needs_a_model() -> None:
         list(tuning.fine_tune("", "", TrainConfig()))
 
 
-def test_the_command_line_fine_tunes(small_run, added: Path, tmp_path: Path) -> None:
+def test_the_command_line_fine_tunes(small_run, added: Path, place: Path) -> None:
     arguments = ["train", str(added), "--from", small_run.bundle, "--tune", "head"]
-    arguments += ["--workspace", str(tmp_path), "--epochs", "1", "--device", "cpu"]
+    arguments += ["--workspace", str(place), "--epochs", "1", "--device", "cpu"]
     done = runner.invoke(cli.app, arguments, catch_exceptions=False)
     assert done.exit_code == 0
-    child = Bundle.open(tmp_path / "runs" / "fine-tune" / "bundle")
+    child = Bundle.open(place / "runs" / "fine-tune" / "bundle")
     assert child.config.trained["parent"]["tuned"] == "head"
 
 
@@ -224,9 +222,9 @@ def adjusted(small_run, table: Path, out: Path, place: Path) -> tuning.CutoffDon
 
 
 def test_the_cutoff_alone_is_chosen_on_the_slides_given(
-    small_run, added: Path, tmp_path: Path
+    small_run, added: Path, place: Path
 ) -> None:
-    done = adjusted(small_run, added, tmp_path / "site-b", tmp_path)
+    done = adjusted(small_run, added, place / "site-b", place)
     new, old = Bundle.open(done.bundle_path), Bundle.open(small_run.bundle)
     assert (new.config.cutoff.n, new.config.cutoff.where) == (8, "scanner B")
     assert new.config.cutoff.value != old.config.cutoff.value
@@ -241,11 +239,11 @@ def test_the_cutoff_alone_is_chosen_on_the_slides_given(
 
 
 def test_a_cutoff_is_not_written_over_a_model(
-    small_run, added: Path, tmp_path: Path
+    small_run, added: Path, place: Path
 ) -> None:
     before = (Path(small_run.bundle) / "config.json").read_bytes()
     with pytest.raises(BundleError, match="there is a model"):
-        adjusted(small_run, added, Path(small_run.bundle), tmp_path)
+        adjusted(small_run, added, Path(small_run.bundle), place)
     assert (Path(small_run.bundle) / "config.json").read_bytes() == before
 
 
@@ -258,21 +256,19 @@ def test_a_cutoff_is_not_chosen_on_training_slides(small_run, tmp_path: Path) ->
         adjusted(small_run, table, tmp_path / "out", Path(small_run.workspace))
 
 
-def test_a_cutoff_needs_both_classes(small_run, added: Path, tmp_path: Path) -> None:
+def test_a_cutoff_needs_both_classes(small_run, added: Path, place: Path) -> None:
     rows = [row for row in _rows(added) if row["label"] == "normal"]
     with pytest.raises(CohortError, match="none is 'tumour'"):
-        adjusted(small_run, _write(tmp_path / "t.csv", rows), tmp_path / "o", tmp_path)
+        adjusted(small_run, _write(place / "t.csv", rows), place / "o", place)
 
 
-def test_the_command_line_adjusts_a_cutoff(
-    small_run, added: Path, tmp_path: Path
-) -> None:
-    arguments = ["cutoff", small_run.bundle, str(added), "--out", str(tmp_path / "new")]
+def test_the_command_line_adjusts_a_cutoff(small_run, added: Path, place: Path) -> None:
+    arguments = ["cutoff", small_run.bundle, str(added), "--out", str(place / "new")]
     done = runner.invoke(
-        cli.app, [*arguments, "--workspace", str(tmp_path)], catch_exceptions=False
+        cli.app, [*arguments, "--workspace", str(place)], catch_exceptions=False
     )
     assert done.exit_code == 0
-    assert Bundle.open(tmp_path / "new").config.name == "new"
+    assert Bundle.open(place / "new").config.name == "new"
 
 
 def test_training_anew_watches_a_slide_and_can_be_ended(

@@ -24,25 +24,12 @@ LONG = 240_000
 """Most milliseconds to wait: the machine may be busy."""
 
 
-@pytest.fixture(scope="module")
-def added(tmp_path_factory) -> Path:
-    """Twelve small slides no model has seen, roles open but for the held-out ones."""
-    from napari_mhim.phantom import CohortConfig, PhantomConfig, write_cohort
-
-    folder = tmp_path_factory.mktemp("added")
-    small = CohortConfig(slide=PhantomConfig(shape=(1024, 1536)))
-    list(write_cohort(folder, n_slides=12, seed=9, config=small))
-    with (folder / "cohort.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    for number, row in enumerate(rows):
-        slide = folder / row["path"]
-        row["path"] = str(slide.rename(slide.with_name(f"new-{number}.tif")))
-        row["slide"] = row["patient"] = f"new-{number}"
-    with (folder / "added.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    return folder / "added.csv"
+@pytest.fixture
+def added(added_slides, tmp_path: Path) -> Path:
+    """Table of twelve small slides no model has seen; their features are there."""
+    config = Bundle.open(sample_data.folder() / "bundle").config
+    added_slides.give_features(tmp_path / "workspace", config.extraction("cpu"))
+    return added_slides.write(tmp_path / "added.csv")
 
 
 @pytest.fixture
