@@ -8,12 +8,14 @@ import pytest
 from typer.testing import CliRunner
 
 from napari_mhim import cli, pipeline, tuning
-from napari_mhim.errors import BundleError, CohortError, ConfigError
+from napari_mhim.errors import BundleError, CohortError, ConfigError, TrainingError
 from napari_mhim.events import Note
 from napari_mhim.features.config import ExtractConfig
+from napari_mhim.features.extract import ExtractDone
 from napari_mhim.mil.bundle import Bundle
 from napari_mhim.mil.config import TrainConfig
 from napari_mhim.mil.parent import tuned_config
+from napari_mhim.mil.run_lock import held
 from napari_mhim.mil.train import FitDone
 from napari_mhim.slide import open_slide
 from napari_mhim.slide.regions import SlideIdentity, region, write_regions
@@ -148,6 +150,42 @@ def test_a_renamed_training_slide_of_the_parent_is_refused(
     assert _rows(table)[0]["role"] == "val"
     with pytest.raises(CohortError, match="'renamed' cannot be a val slide"):
         tuned(small_run, table, place)
+
+
+def test_a_slide_deleted_meanwhile_is_named_and_back_again_goes_on(
+    small_run, added: Path, place: Path
+) -> None:
+    rows = _rows(added)
+    for row in rows[-2:]:
+        kept, slide = Path(row["path"]), place / "slides" / Path(row["path"]).name
+        slide.parent.mkdir(exist_ok=True)
+        slide.write_bytes(kept.read_bytes())
+        row["path"] = str(slide)
+        next(place.rglob(f"{kept.stem}.h5")).unlink()
+    table = _write(place / "t.csv", rows)
+    lost = Path(rows[-1]["path"])
+    config = tuned_config(Bundle.open(small_run.bundle), GENTLE)
+    job = tuning.fine_tune(str(place), str(table), config)
+    while not isinstance(next(job), ExtractDone):
+        pass
+    away = lost.rename(lost.with_suffix(".away"))
+    with pytest.raises(CohortError, match=f"slide .*{lost.name}' cannot be used"):
+        list(job)
+    assert not (place / "runs" / "fine-tune" / "settings.json").exists()
+    away.rename(lost)
+    *_, done = tuned(small_run, table, place)
+    assert isinstance(done, FitDone)
+
+
+def test_a_run_another_process_is_at_work_in_is_refused_before_any_extraction(
+    small_run, added: Path, tmp_path: Path
+) -> None:
+    with (
+        held(Workspace(tmp_path).run_dir("fine-tune")),
+        pytest.raises(TrainingError, match="'fine-tune' is being trained by process"),
+    ):
+        tuned(small_run, added, tmp_path)
+    assert not list(tmp_path.rglob("*.h5"))
 
 
 def test_a_locked_slide_does_not_train(small_run, added: Path, place: Path) -> None:

@@ -165,11 +165,15 @@ def train(
     ------
     CohortError
         If the table cannot be trained on, or one of its slides cannot be read.
+    TrainingError
+        If another process is at work in the run's folder.
     """
     from napari_mhim.mil.cohort import Cohort
+    from napari_mhim.mil.run_lock import refuse_held
     from napari_mhim.mil.splits import split_roles
 
     place = Workspace(Path(workspace))
+    refuse_held(place.run_dir(run))
     table = locked(Cohort.read(cohort), place)
     # hours of extraction come after whatever can be refused without them
     split = split_roles(table, seed=config.seed)

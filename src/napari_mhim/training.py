@@ -23,6 +23,7 @@ from napari_mhim.mil.hints import hinted_bags
 from napari_mhim.mil.milestones import FitDone
 from napari_mhim.mil.result import SlideResult, contribution
 from napari_mhim.mil.review import review, write_results
+from napari_mhim.mil.run_lock import refuse_held
 from napari_mhim.workspace import Workspace, why_unwritable
 
 if TYPE_CHECKING:
@@ -261,7 +262,7 @@ def discard(folder: Path) -> None:
     Raises
     ------
     TrainingError
-        If it holds a finished model, or is no run.
+        If it holds a finished model, is no run, or a process is at work in it.
     WorkspaceError
         If it cannot be removed.
     """
@@ -270,6 +271,7 @@ def discard(folder: Path) -> None:
             f"{str(folder)!r} is no unfinished run, so it is left as it is; remove a "
             "finished model by hand"
         )
+    refuse_held(folder)
     try:
         shutil.rmtree(folder)
     except OSError as err:

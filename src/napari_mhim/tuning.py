@@ -34,6 +34,7 @@ from napari_mhim.mil.parent import (
     refuse_new_class,
     with_known_roles,
 )
+from napari_mhim.mil.run_lock import refuse_held
 from napari_mhim.mil.splits import split_roles
 from napari_mhim.training import SPLIT, fit_table, locked, read_locked, with_hints
 from napari_mhim.workspace import Workspace
@@ -107,6 +108,7 @@ def fine_tune(
     if not config.fine_tune:
         raise ConfigError("fine-tuning goes on with a model; name it in start_from")
     bundle, place = Bundle.open(config.start_from), Workspace(Path(workspace))
+    refuse_held(place.run_dir(run))
     parent = bundle.config
     table = locked(_read(cohort, parent), place)
     wanted = parent.extraction(config.device, slide_mpp)
@@ -171,8 +173,7 @@ def adjust_cutoff(
     BundleError, FeatureMismatchError, WorkspaceError
         If the model cannot be read, wants other features, or ``out`` cannot be written.
     """
-    opened = Bundle.open(bundle)
-    config = opened.config
+    config = (opened := Bundle.open(bundle)).config
     if len(config.classes) != 2:
         raise ConfigError(
             f"model {config.name!r} tells {len(config.classes)} classes apart by the "

@@ -1,5 +1,6 @@
 """Training: resumes to the same bits, repeats by seed, refuses what cannot be trained on."""
 
+import errno
 import json
 import multiprocessing
 import os
@@ -19,6 +20,7 @@ from napari_mhim.errors import (
     ConfigError,
     FeatureMismatchError,
     TrainingError,
+    WorkspaceError,
 )
 from napari_mhim.events import Note
 from napari_mhim.features.config import ExtractConfig
@@ -27,6 +29,7 @@ from napari_mhim.mil.bundle import Bundle
 from napari_mhim.mil.checkpoint import load_state
 from napari_mhim.mil.cohort import Cohort, CohortRow
 from napari_mhim.mil.config import TrainConfig
+from napari_mhim.mil.run import RunFolder
 from napari_mhim.mil.train import EpochDone, FitDone, Watched, fit
 
 
@@ -137,6 +140,53 @@ def test_what_the_consumer_draws_does_not_matter(
     for _ in fit(bags[:6], bags[6:], CLASSES, small_config(), tmp_path / "run"):
         torch.rand(17)
     assert weights_of(tmp_path / "run") == weights_of(whole_run)
+
+
+@pytest.mark.parametrize("file", ["checkpoint.pt", "best.pt", "splits.csv", "bundle"])
+def test_a_full_disk_is_told_and_the_run_resumes_to_the_same_bits(
+    tmp_path: Path, whole_run: Path, monkeypatch, file: str
+) -> None:
+    run, replaced, writes = tmp_path / "run", os.replace, []
+
+    def full(part: Path, path: Path) -> None:
+        writes.append(Path(path).name)
+        # the second time: the first is there to be lost
+        if writes[-1] == file and writes.count(file) == 2:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        replaced(part, path)
+
+    monkeypatch.setattr("os.replace", full)
+    with pytest.raises(WorkspaceError, match="is full; free some space"):
+        train(run)
+    assert not list(run.rglob(".*.part"))
+    monkeypatch.undo()
+    train(run)
+    assert weights_of(run) == weights_of(whole_run)
+    assert epochs_of(run) == epochs_of(whole_run)
+
+
+def test_a_disk_full_in_the_middle_of_a_line_is_told_and_the_line_written_again(
+    tmp_path: Path, whole_run: Path, monkeypatch
+) -> None:
+    run, log = tmp_path / "run", RunFolder.log
+
+    def half(folder: RunFolder, kind: str, values: dict) -> None:
+        if values["stage"] == "mhim" and values["epoch"] == 2:
+            with folder.events_path.open("a") as file:
+                file.write('{"event": "ep')
+            monkeypatch.setattr(Path, "open", full)
+        log(folder, kind, values)
+
+    def full(*args, **kwargs) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(RunFolder, "log", half)
+    with pytest.raises(WorkspaceError, match=r"disk of .*run' is full"):
+        train(run)
+    monkeypatch.undo()
+    train(run)
+    assert weights_of(run) == weights_of(whole_run)
+    assert epochs_of(run) == epochs_of(whole_run)
 
 
 def test_the_seed_settles_every_bit(tmp_path: Path, whole_run: Path) -> None:

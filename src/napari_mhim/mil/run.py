@@ -6,6 +6,7 @@
     splits.csv         slide, patient, label, role
     environment.json   versions of what computed
     events.jsonl       one line for each epoch and note
+    lock               which process is at work here (run_lock.py)
     checkpoint.pt      where it stands: a resumed run goes on from here, bit for bit
     best.pt            weights of the best epoch so far
     scores/            the watched slide, epoch by epoch
@@ -225,10 +226,20 @@ class RunFolder:
             Name of the event.
         values : mapping
             Plain values.
+
+        Raises
+        ------
+        WorkspaceError
+            If the folder cannot be written or the disk is full; half a line may stay,
+            which :meth:`epochs` passes over and a resumed run cuts off.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        with self.events_path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"event": kind, **values}) + "\n")
+        path, line = self.events_path, json.dumps({"event": kind, **values}) + "\n"
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            with path.open("a", encoding="utf-8") as file:
+                file.write(line)
+        except OSError as err:
+            raise WorkspaceError(why_unwritable(path, err)) from err
 
     def epochs(self) -> list[dict[str, Any]]:
         """Read the epochs of ``events.jsonl``.

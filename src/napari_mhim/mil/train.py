@@ -41,6 +41,7 @@ from napari_mhim.mil.milestones import EpochDone, FitDone
 from napari_mhim.mil.outcome import Data, save_outcome
 from napari_mhim.mil.parent import refuse_learnt
 from napari_mhim.mil.run import RunFolder
+from napari_mhim.mil.run_lock import held
 from napari_mhim.mil.scoring import resident
 from napari_mhim.mil.stage import Stage
 from napari_mhim.mil.start import Start, read_start
@@ -110,8 +111,8 @@ def fit(
         If a setting cannot be, ``start_from`` is of another model, or the folder holds a
         run with other settings.
     TrainingError
-        If a bag holds NaN, a loss is not finite, the folder holds another run, or there
-        is no epoch to ``finish`` with.
+        If a bag holds NaN, a loss is not finite, the folder holds another run or another
+        process is at work in it, or there is no epoch to ``finish`` with.
     WorkspaceError
         If the folder cannot be written or the disk is full.
     """
@@ -136,6 +137,19 @@ def fit(
         }
         refuse_learnt(data.cohort.rows, start.parent.config, prints)
         data = replace(data, parent=start.parent)
+    with held(run.path):
+        yield from _alone(run, config, data, watch, start, finish)
+
+
+def _alone(
+    run: RunFolder,
+    config: TrainConfig,
+    data: Data,
+    watch: Bag | None,
+    start: Start | None,
+    finish: Finish,
+) -> Iterator[EpochDone | Watched | Note | FitDone]:
+    """Train in a folder that no other process is at work in."""
     config = run.begin(config, data.cohort, start.identity if start else "")
     for caution in _cautions(data, config):
         yield Note(caution)

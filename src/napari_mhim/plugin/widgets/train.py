@@ -116,13 +116,36 @@ class TrainTab(QWidget):  # type: ignore[misc]
 
     def _add_run(self, column: QVBoxLayout) -> None:
         column.addWidget(title("3 · How it goes"))
-        runs = self.trainings
         self.unfinished = QComboBox()
         self.unfinished.setToolTip(
             "A run that was paused or stopped, or that failed, on another day."
         )
         self.unfinished.activated.connect(self._take_up)
         self.status, self.summary = label(), label(small=True)
+        self.curves = LearningCurves()
+        self.live = QCheckBox("Draw on the open slide")
+        self.live.setToolTip(
+            "The slide's overlays follow the model that is learning; off shows what the "
+            "chosen model said."
+        )
+        self.live.setChecked(True)
+        self.live.toggled.connect(self.trainings.show_live)
+        self.epoch = QSlider(Qt.Orientation.Horizontal)
+        self.epoch.setToolTip("Go back to the overlays of an earlier epoch.")
+        self.epoch.valueChanged.connect(self._choose_epoch)
+        self.at = label(small=True)
+        row = QHBoxLayout()
+        row.addWidget(self.epoch, 1)
+        row.addWidget(self.live)
+        for widget in (self.unfinished, self.status, self.summary):
+            column.addWidget(widget)
+        column.addLayout(self._run_buttons())
+        column.addWidget(self.curves)
+        column.addLayout(row)
+        column.addWidget(self.at)
+
+    def _run_buttons(self) -> QGridLayout:
+        runs = self.trainings
         self.pause = button(
             "Pause",
             "End for now: memory is free at once, and all but the epoch under way stays on "
@@ -155,27 +178,7 @@ class TrainTab(QWidget):  # type: ignore[misc]
         grid.addWidget(self.discard, 1, 1)
         grid.addWidget(self.keep_best, 2, 0)
         grid.addWidget(self.keep_last, 2, 1)
-        self.curves = LearningCurves()
-        self.live = QCheckBox("Draw on the open slide")
-        self.live.setToolTip(
-            "The slide's overlays follow the model that is learning; off shows what the "
-            "chosen model said."
-        )
-        self.live.setChecked(True)
-        self.live.toggled.connect(self.trainings.show_live)
-        self.epoch = QSlider(Qt.Orientation.Horizontal)
-        self.epoch.setToolTip("Go back to the overlays of an earlier epoch.")
-        self.epoch.valueChanged.connect(self._choose_epoch)
-        self.at = label(small=True)
-        row = QHBoxLayout()
-        row.addWidget(self.epoch, 1)
-        row.addWidget(self.live)
-        for widget in (self.unfinished, self.status, self.summary):
-            column.addWidget(widget)
-        column.addLayout(grid)
-        column.addWidget(self.curves)
-        column.addLayout(row)
-        column.addWidget(self.at)
+        return grid
 
     def _connect(self) -> None:
         events = self._state.events
