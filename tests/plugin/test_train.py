@@ -15,6 +15,9 @@ from napari_mhim.mil.review import read_results
 from napari_mhim.plugin import sample_data, show
 from napari_mhim.plugin.overlays import EVIDENCE, SLIDE
 from napari_mhim.plugin.state.training import CUTOFF, NEW, TUNE, Status
+from napari_mhim.plugin.widgets.learning import curves
+from napari_mhim.slide import open_slide
+from napari_mhim.slide.regions import SlideIdentity, region, write_regions
 
 pytestmark = [
     pytest.mark.qt,
@@ -50,15 +53,36 @@ def dock(viewer):
     return dock
 
 
-def ask(dock, added: Path, way: str, **given: object) -> None:
+def choose(dock, added: Path, way: str, **given: object) -> None:
     form = dock.train.form
     form.slides.use_table(str(added))
     form.ways[way].click()
     for name, value in {"threads": 1, **given}.items():
         form.take(name, value)
+
+
+def begin(dock) -> None:
     assert dock.trainings.can_start() is None, dock.train.why_not.text()
     dock.train.start.click()
     assert dock.trainings.state.status is Status.RUNNING
+
+
+def ask(dock, added: Path, way: str, **given: object) -> None:
+    choose(dock, added, way, **given)
+    begin(dock)
+
+
+def hint_on_a_training_slide(dock) -> None:
+    """Draw a region named with the slide's class on its upper half."""
+    row = dock.trainings.state.split.table.with_role("train")[0]
+    with open_slide(row.path) as slide:
+        height, width = slide.shape
+        half = np.array([[0, 0], [0, width], [height // 2, width], [height // 2, 0]])
+        drawn = region(half, kind="hint", class_name=row.label)
+        path = dock.trainings.place.regions_path(slide.name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_regions(path, [drawn], SlideIdentity.of(slide))
+    dock.trainings.look()
 
 
 def wait_for(qtbot, dock, status: Status) -> None:
@@ -88,9 +112,18 @@ def test_a_model_is_fine_tuned_by_clicking(dock, added: Path, qtbot) -> None:
     # every drawing is kept: on a quick machine several epochs arrive at once
     drawn = []
     evidence.events.data.connect(lambda: drawn.append(np.array(evidence.data)))
-    ask(dock, added, TUNE, epochs=3, lr=1e-2, tune="all")
+    choose(dock, added, TUNE, epochs=3, lr=1e-2, tune="all")
+    hint_on_a_training_slide(dock)
+    switch = dock.train.switch
+    assert "1 region on 1 training slide could join" in switch.line.text()
+    switch.on.click()
+    assert "1 region on 1 training slide will join" in switch.line.text()
+    begin(dock)
     assert not dock.train.asks.isVisibleTo(dock.train)
     wait_for(qtbot, dock, Status.DONE)
+    # the region taught, in the epochs that drew its slide
+    taught = curves(dock.trainings.state.epochs)["hint loss"]
+    assert np.isfinite(taught).any()
     # overlays have moved from epoch to epoch, in the layers that were there
     first = drawn[0]
     assert np.nanmax(np.abs(first - before)) > 0
