@@ -1,19 +1,28 @@
 """Where a run stands: paused, resumed, stopped, failed; without a window or a child."""
 
 import math
+import shlex
 from pathlib import Path
 
 import pytest
 from psygnal import Signal
+from typer.testing import CliRunner
 
+from napari_mhim import cli, studies
 from napari_mhim.errors import JobError
 from napari_mhim.mil.milestones import EpochDone, FitDone
 from napari_mhim.plugin import jobs, sample_data
+from napari_mhim.plugin import training_words as said
 from napari_mhim.plugin.desk import Desk
 from napari_mhim.plugin.jobs import JobState
 from napari_mhim.plugin.runs import Runs
 from napari_mhim.plugin.state.desk import DeskState
-from napari_mhim.plugin.state.training import Status
+from napari_mhim.plugin.state.training import (
+    CROSS_VALIDATION,
+    CUTOFF,
+    NEW,
+    Status,
+)
 from napari_mhim.plugin.trainings import Trainings
 from napari_mhim.plugin.widgets.train import TrainTab
 from napari_mhim.plugin.worklist import Worklist
@@ -171,6 +180,34 @@ def test_rate_learning_rate_and_memory_are_said_while_it_runs(
     trainings.pause()
     child.become(JobState.CANCELLED)
     assert "memory" not in trainings.state.summary()
+
+
+def test_few_slides_are_to_be_cross_validated_and_the_command_does(
+    trainings, monkeypatch
+) -> None:
+    state = trainings.state
+    assert state.wants_cross_validation
+    assert "24 slides are few" in said.few_slides(state.split.n_slides)
+    assert CROSS_VALIDATION in said.few_slides(state.split.n_slides)
+    state.given = {"epochs": 7}
+    heard = []
+    monkeypatch.setattr(studies, "study", lambda *args: heard.append(args) or iter(()))
+    program, *arguments = shlex.split(trainings.cross_validation())
+    done = CliRunner().invoke(cli.app, arguments, catch_exceptions=False)
+    assert (program, done.exit_code) == ("napari-mhim", 0)
+    _, table, config, study, _, run, _ = heard[0]
+    assert (table, run) == (state.table, f"{state.run}-cv")
+    assert (study.cv, study.repeats, config.epochs) == (5, 3, 7)
+    assert config == trainings.config()
+
+
+@pytest.mark.parametrize(("way", "n"), [(NEW, 60), (CUTOFF, 24)])
+def test_many_slides_or_no_training_need_no_such_advice(trainings, way, n) -> None:
+    rows = "slide,label\n" + "".join(f"s{i},{'ab'[i % 2]}\n" for i in range(n))
+    Path(trainings.state.table).write_text(rows)
+    trainings.state.way = way
+    trainings.look()
+    assert not trainings.state.wants_cross_validation
 
 
 BUTTONS = ("pause", "resume", "stop", "discard", "keep_best", "keep_last", "another")

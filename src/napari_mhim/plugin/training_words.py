@@ -7,7 +7,13 @@ from napari_mhim.mil.result import SlideResult
 from napari_mhim.mil.review import Reviewed
 from napari_mhim.plugin.state.hints import HintsThere
 from napari_mhim.plugin.state.split import Split
-from napari_mhim.plugin.state.training import CUTOFF, NEW, TUNE, Status
+from napari_mhim.plugin.state.training import (
+    CROSS_VALIDATION,
+    CUTOFF,
+    NEW,
+    TUNE,
+    Status,
+)
 from napari_mhim.slide.regions import Region, cells_inside
 
 INTRO = (
@@ -87,6 +93,27 @@ def split_table(split: Split | None) -> str:
             f"{patients} validation patients are too few to tell whether it improved."
         )
     return f"<table>{''.join(rows)}</table>{' '.join(said)}{site_table(split)}"
+
+
+def few_slides(n: int) -> str:
+    """Advise to cross-validate where slides are few.
+
+    Parameters
+    ----------
+    n : int
+        Labelled slides.
+
+    Returns
+    -------
+    str
+        Rich text.
+    """
+    return (
+        f"{n} slides are few: figures of one split depend on which slides happen to judge "
+        "it. For figures to rely on, cross-validate by patient, with the baseline beside: "
+        f"<code>napari-mhim train … {CROSS_VALIDATION}</code>. If the intervals overlap, "
+        "take the simpler model."
+    )
 
 
 def site_table(split: Split) -> str:

@@ -19,7 +19,14 @@ from napari_mhim.mil.milestones import EpochDone, FitDone
 from napari_mhim.mil.run import RunFolder, write_json
 from napari_mhim.plugin.desk import Desk
 from napari_mhim.plugin.state.asked import Asked, read_asked
-from napari_mhim.plugin.state.training import CUTOFF, NEW, TUNE, Status, TrainingState
+from napari_mhim.plugin.state.training import (
+    CROSS_VALIDATION,
+    CUTOFF,
+    NEW,
+    TUNE,
+    Status,
+    TrainingState,
+)
 from napari_mhim.training import ASKED, SlideWatched, is_begun
 from napari_mhim.tuning import CutoffDone
 from napari_mhim.workspace import Workspace
@@ -111,6 +118,23 @@ class Trainings:
         """Give the run as a command line; ConfigError where it cannot be."""
         place = str(self.place.root)
         return self.state.command(self.desk.state.bundle, self.config(), place)
+
+    def cross_validation(self) -> str:
+        """Give the command line that judges the same settings on all slides in turn.
+
+        Returns
+        -------
+        str
+            ``napari-mhim train … --cv 5 --repeats 3``, in a folder of its own.
+
+        Raises
+        ------
+        ConfigError
+            If a setting cannot be.
+        """
+        place, run = str(self.place.root), f"{self.state.run}-cv"
+        line = self.state.command(None, self.config(), place, run)
+        return f"{line} {CROSS_VALIDATION}"
 
     def can_start(self) -> str | None:
         """Say why nothing can be started now; None when it can."""

@@ -34,6 +34,10 @@ WAYS = (CUTOFF, TUNE, NEW)
 """What can be done with labelled slides, the cheapest first."""
 _SAID_APART = ("start_from", "fine_tune", "tune")
 """Settings that the command line has other words for, or says first."""
+CROSS_VALIDATION = "--cv 5 --repeats 3"
+"""What makes a command line judge its settings on all slides in turn, baseline included."""
+FEW_SLIDES = 50
+"""Labelled slides below which one split says more about the split than about the model."""
 _KEPT_EPOCHS = 200
 """The overlays of at most so many epochs stay for the slider."""
 
@@ -255,7 +259,16 @@ class TrainingState:
             parts.append(f"memory {words.memory(last.memory_mib)}{gpu}")
         return parts
 
-    def command(self, bundle: Bundle | None, config: TrainConfig, place: str) -> str:
+    @property
+    def wants_cross_validation(self) -> bool:
+        """Tell whether so few slides are asked for that one split cannot judge a new model."""
+        n = 0 if self.split is None else self.split.n_slides
+        # what is in the Slides tab has no table yet that a command line could take
+        return self.way == NEW and bool(self.table) and 0 < n < FEW_SLIDES
+
+    def command(
+        self, bundle: Bundle | None, config: TrainConfig, place: str, run: str = ""
+    ) -> str:
         """Give the same run as a command line.
 
         Parameters
@@ -266,6 +279,8 @@ class TrainingState:
             Of :meth:`config`.
         place : str
             Folder of the workspace.
+        run : str
+            Name of the run; the one asked for where not given.
 
         Returns
         -------
@@ -278,7 +293,7 @@ class TrainingState:
             said = ["cutoff", start, self.table, "--out", out, "--workspace", place]
             said += ["--device", config.device, *self._features()]
             return shlex.join(["napari-mhim", *said])
-        said = ["train", self.table, "--workspace", place, "--run", self.run]
+        said = ["train", self.table, "--workspace", place, "--run", run or self.run]
         said += self._features()
         base = TrainConfig()
         if self.way == TUNE:

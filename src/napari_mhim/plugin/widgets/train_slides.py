@@ -2,8 +2,15 @@
 
 from pathlib import Path
 
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QApplication,
+    QFileDialog,
+    QHBoxLayout,
+    QVBoxLayout,
+    QWidget,
+)
 
+from napari_mhim.errors import MhimError
 from napari_mhim.plugin import training_words as said
 from napari_mhim.plugin.trainings import Trainings
 from napari_mhim.plugin.widgets.text import button, label, title
@@ -51,7 +58,16 @@ class TrainSlides(QWidget):  # type: ignore[misc]
             self._ask_features,
         )
         self.chosen, self.preview = label(), label()
-        for widget in (self.features, self.chosen, self.preview):
+        self.few = label(small=True)
+        self.cross_validation = button(
+            "Copy cross-validation",
+            "Copy the command line that cross-validates these settings on these slides.",
+            self._copy_cross_validation,
+        )
+        for widget in (
+            *(self.features, self.chosen, self.preview),
+            *(self.few, self.cross_validation),
+        ):
             column.addWidget(widget)
 
     def refresh(self) -> None:
@@ -60,6 +76,11 @@ class TrainSlides(QWidget):  # type: ignore[misc]
         self.chosen.setText(_source(self._trainings))
         self.preview.setText(said.split_table(state.split))
         self.preview.setVisible(state.split is not None)
+        is_advised = state.wants_cross_validation
+        if state.split is not None and is_advised:
+            self.few.setText(said.few_slides(state.split.n_slides))
+        self.few.setVisible(is_advised)
+        self.cross_validation.setVisible(is_advised)
         name = Path(state.features).name if state.features else ""
         self.features.setText(
             f"Features: {name}" if name else "Features made elsewhere …"
@@ -86,6 +107,14 @@ class TrainSlides(QWidget):  # type: ignore[misc]
         """
         self._state.features = folder
         self._trainings.look()
+
+    def _copy_cross_validation(self) -> None:
+        try:
+            line = self._trainings.cross_validation()
+        except MhimError as err:
+            self._trainings.desk.state.tell(err)
+            return
+        QApplication.clipboard().setText(line)
 
     def _use_list(self) -> None:
         self._state.takes_list, self._state.table = True, ""
