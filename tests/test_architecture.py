@@ -8,7 +8,15 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "napari_mhim"
-FOUNDATION = {"errors", "events", "_parts", "settings", "workspace", "_options"}
+FOUNDATION = {
+    "errors",
+    "events",
+    "_parts",
+    "_compiled",
+    "settings",
+    "workspace",
+    "_options",
+}
 LOWER = {
     "slide": set(),
     "phantom": {"slide"},

@@ -5,9 +5,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from napari_mhim.errors import ConfigError
 from napari_mhim.slide import GridConfig, Slide, patch_grid, read_patches
+from napari_mhim.slide._resample import resample
 from napari_mhim.slide.cache import TileCache
 from napari_mhim.slide.patches import best_source
 from napari_mhim.slide.slide import SlideFile
@@ -97,6 +99,35 @@ def test_a_gradient_keeps_its_place(scale):
     centres = grid.corners[inside] + grid.patch_px / 2 - 0.5
     np.testing.assert_allclose(means[:, 0], centres[:, 0] / 2 + 20, atol=0.35)
     np.testing.assert_allclose(means[:, 1], centres[:, 1] / 2.6 + 20, atol=0.35)
+
+
+@pytest.mark.parametrize("step", [2.0, 1.9936, 0.7, 3.3])
+def test_pixels_are_pillows_but_for_its_second_rounding(step):
+    size, side = 41 * step, 41
+    box = (7.25, 5.5, 7.25 + size, 5.5 + size)
+    out = np.empty((side, side, 3), np.uint8)
+    resample(NOISE[:200, :210], (5.5, 7.25), (step, step), out)
+    image = Image.fromarray(NOISE[:200, :210])
+    wanted = np.asarray(image.resize((side, side), Image.Resampling.BILINEAR, box))
+    off = out.astype(int) - wanted
+    assert np.abs(off).max() <= 1
+    assert np.abs(off).mean() < 0.3
+
+
+def test_a_step_of_two_is_the_same_by_its_shorter_way():
+    quick, slow = (np.empty((40, 40, 3), np.uint8) for _ in range(2))
+    resample(NOISE[:120, :130], (5.0, 7.0), (2.0, 2.0), quick)
+    resample(NOISE[:120, :130], (5.0, 7.0), (2.0, np.nextafter(2, 3)), slow)
+    np.testing.assert_array_equal(quick, slow)
+
+
+@pytest.mark.parametrize("value", [0, 1, 254, 255])
+def test_a_flat_picture_stays_flat(value):
+    flat = np.full((130, 130, 3), value, np.uint8)
+    out = np.empty((40, 40, 3), np.uint8)
+    for step in (0.31, 1.0, 1.9936, 2.0, 2.7):
+        resample(flat, (4.3, 5.0), (step, step), out)
+        assert (out == value).all()
 
 
 def halved(image: np.ndarray) -> np.ndarray:

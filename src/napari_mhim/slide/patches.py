@@ -175,7 +175,8 @@ class _Cutter:
         scale = np.asarray(source.downsample)
         self._size = grid.patch_px / scale  # (2,) patch in the level's pixels
         self._corners = grid.corners[order] / scale  # (n, 2)
-        self._step = self._size / self._side
+        steps = self._size / self._side
+        self._step = (float(steps[0]), float(steps[1]))
         self._is_copy = self._copies()  # (n,)
         self._boxes = self._whole_boxes()  # (n, 4) y, x, height, width
         self._tiles: dict[_Place, Future[Pixels]] = {}
@@ -255,20 +256,13 @@ class _Cutter:
     def _cut(
         self, row: int, tile_at: Callable[[int, int], Pixels], out: Pixels
     ) -> None:
-        from PIL import Image
-
         y, x, height, width = self._boxes[row].tolist()
         if self._is_copy[row]:
             paste_tiles(self._source, tile_at, (y, x, height, width), out)
             return
+        # numba takes a while to import, and patches at a level's own scale need none
+        from napari_mhim.slide._resample import resample
+
         pixels = paste_tiles(self._source, tile_at, (y, x, height, width))
-        top, left = self._corners[row] - (y, x)
-        below, right = top + self._size[0], left + self._size[1]
-        # pillow's bilinear filter widens with the step, takes a box of fractions and
-        # releases the GIL
-        image = Image.fromarray(pixels).resize(
-            (self._side, self._side),
-            Image.Resampling.BILINEAR,
-            (float(left), float(top), float(right), float(below)),
-        )
-        out[:] = np.asarray(image)
+        top, left = (self._corners[row] - (y, x)).tolist()
+        resample(pixels, (top, left), self._step, out)

@@ -7,7 +7,7 @@ they mean; torch's many steps over whole planes cost ten times what these loops 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_mhim.features.encoders._compiled import clear, compiled
+from napari_mhim._compiled import clear, compiled
 from napari_mhim.features.encoders._texture_nuclei import measure_nuclei
 
 _SHARES_FROM, _SHARES_TO, _SHARES_STEP = -0.5, 1.5, 1 / 2048

@@ -5,7 +5,7 @@ The rows of an image follow one another in one axis, so that a loop over it is l
 
 import numpy as np
 
-from napari_mhim.features.encoders._compiled import clear, compiled
+from napari_mhim._compiled import clear, compiled
 
 _MOST_MASS = 1.2
 _RANKS = 54_000
