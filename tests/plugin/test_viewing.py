@@ -8,8 +8,10 @@ import pytest
 from gated import Disk, pictures, slide_on
 from window_pictures import HAS_DISPLAY, settle
 
-from napari_mhim.plugin import viewing
+from napari_mhim.errors import SlideError
+from napari_mhim.plugin import refreshing, viewing
 from napari_mhim.plugin.canvas import Canvas
+from napari_mhim.plugin.open_slides import open_slide
 from napari_mhim.plugin.overlays import SLIDE, slide_layer
 from napari_mhim.plugin.state.desk import DeskState
 from napari_mhim.plugin.viewing import DrawnLevel, SlideView
@@ -28,13 +30,15 @@ def disk():
 @pytest.fixture
 def view(disk: Disk, tmp_path, qapp):
     with slide_on(disk, tmp_path / "made.svs") as slide:
-        yield SlideView(slide)
+        view = SlideView(slide)
+        assert view.loader.wait(20)
+        yield view
 
 
 def test_others_get_the_slides_own_pixels_however_slow_the_disk(view, disk) -> None:
     wanted = pictures()[0]
-    threading.Timer(0.3, disk.lets.set).start()
     disk.lets.clear()
+    threading.Timer(0.3, disk.lets.set).start()
     part = view.levels[0][256:900, 512:1400]
     np.testing.assert_array_equal(np.asarray(part), wanted[256:900, 512:1400])
     np.testing.assert_array_equal(np.asarray(view.levels[0]), wanted)
@@ -65,9 +69,8 @@ def test_the_slide_is_never_read_by_the_windows_own_thread(view, disk, qtbot) ->
 
 
 def test_the_coarsest_level_comes_though_the_view_has_moved_on(
-    disk, tmp_path, qtbot, monkeypatch
+    disk, tmp_path, qtbot
 ) -> None:
-    monkeypatch.setattr(viewing, "_FIRST_GRACE_SECONDS", 0)
     disk.lets.clear()
     with slide_on(disk, tmp_path / "made.svs") as slide:
         view = SlideView(slide)
@@ -138,6 +141,21 @@ def test_a_disk_that_is_gone_is_told_once_without_a_name(
     assert np.abs(shown.astype(int) - pictures()[0][256:900, 512:1400]).max() <= 2
 
 
+def test_the_window_goes_on_while_a_slide_is_opened(qapp) -> None:
+    from qtpy.QtCore import QTimer
+
+    answered = threading.Event()
+    # only a window that goes on comes to this
+    QTimer.singleShot(300, answered.set)
+    assert refreshing.aside(lambda: answered.wait(20))
+    assert refreshing.aside(threading.current_thread) is not threading.main_thread()
+
+
+def test_what_goes_wrong_while_a_slide_is_opened_is_raised(qapp, tmp_path) -> None:
+    with pytest.raises(SlideError, match="no file"):
+        open_slide(tmp_path / "none.svs")
+
+
 @pytest.mark.qt
 @pytest.mark.skipif(not HAS_DISPLAY, reason="no display: use xvfb-run")
 class TestWindow:
@@ -200,7 +218,7 @@ class TestWindow:
     def test_the_layers_picture_in_the_list_is_of_the_slide(
         self, canvas, viewer, disk, tmp_path, monkeypatch
     ) -> None:
-        monkeypatch.setattr(viewing, "_FIRST_GRACE_SECONDS", 0)
+        monkeypatch.setattr(viewing, "GRACE_SECONDS", 0)
         disk.lets.clear()
         layer = self.put(canvas, disk, tmp_path)
         before = layer.thumbnail.copy()

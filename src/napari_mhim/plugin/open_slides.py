@@ -1,22 +1,27 @@
 """Opens slides to be looked at, and closes one's file when its last layer goes."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from napari_mhim import slide
 from napari_mhim.plugin.overlays import OURS
-from napari_mhim.plugin.viewing import follow
+from napari_mhim.plugin.viewing import follow, in_background
 from napari_mhim.settings import load_settings
 from napari_mhim.slide import Slide
 
 
-def open_slide(path: str | Path) -> Slide:
+def open_slide(path: str | Path, scene: int = 0) -> Slide:
     """Open a slide in the colours that the settings ask for: to be looked at only.
+
+    The window goes on while a slow disk or share answers.
 
     Parameters
     ----------
     path : str or Path
         A file, a folder or a web address.
+    scene : int
+        Which of its scenes.
 
     Returns
     -------
@@ -28,7 +33,18 @@ def open_slide(path: str | Path) -> Slide:
     SlideError
         If it cannot be opened, or its ICC profile is damaged and asked for.
     """
-    return slide.open_slide(path, srgb=load_settings().srgb)
+    return in_background(partial(_opened, path, scene, load_settings().srgb))
+
+
+def _opened(path: str | Path, scene: int, srgb: bool) -> Slide:
+    opened = slide.open_slide(path, scene, srgb=srgb)
+    try:
+        # read here, too: the window asks for it as soon as the slide is there
+        _ = opened.fingerprint
+    except BaseException:
+        opened.close()
+        raise
+    return opened
 
 
 def slide_of(layer: Any) -> Slide | None:

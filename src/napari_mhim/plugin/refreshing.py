@@ -1,14 +1,19 @@
-"""The window's clock for what other threads have brought: drawn soon, and not too often."""
+"""What the window leaves to other threads: it takes what they bring, and goes on meanwhile."""
 
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QEventLoop, QObject, Qt, QTimer, Signal
 from qtpy.QtWidgets import QApplication
 
 _SETTLED_ROUNDS = 3
+_AT_ONCE_SECONDS = 0.1
+_POLL_MS = 10
+Value = TypeVar("Value")
 
 
 class Refresher(QObject):  # type: ignore[misc]
@@ -65,6 +70,42 @@ class Refresher(QObject):  # type: ignore[misc]
 def has_window() -> bool:
     """Tell whether there is a Qt application that can draw later what comes later."""
     return QApplication.instance() is not None
+
+
+def aside(work: Callable[[], Value]) -> Value:
+    """Do something on a thread of its own, and wait for it while the window goes on.
+
+    What takes longer than a moment shows the cursor of waiting; clicks and keys are taken
+    when it has ended. Without a window, or on another thread than its own, it is done here.
+
+    Parameters
+    ----------
+    work : callable
+        What is done; it touches no widget, layer or viewer.
+
+    Returns
+    -------
+    object
+        What it gave; what it raised is raised.
+    """
+    if not has_window() or threading.current_thread() is not threading.main_thread():
+        return work()
+    with ThreadPoolExecutor(1, thread_name_prefix="mhim-aside") as pool:
+        future = pool.submit(work)
+        if not wait([future], _AT_ONCE_SECONDS).done:
+            _go_on_until(future)
+        return future.result()
+
+
+def _go_on_until(future: "Future[Any]") -> None:
+    loop, clock = QEventLoop(), QTimer()
+    clock.timeout.connect(lambda: loop.quit() if future.done() else None)
+    clock.start(_POLL_MS)
+    QApplication.setOverrideCursor(Qt.CursorShape.WaitCursor)
+    try:
+        loop.exec(QEventLoop.ProcessEventsFlag.ExcludeUserInputEvents)
+    finally:
+        QApplication.restoreOverrideCursor()
 
 
 def wait_until(is_there: Callable[[], Any], seconds: float) -> bool:

@@ -7,9 +7,9 @@ No Qt until there is a window: without one, levels are read as they are asked fo
 """
 
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -20,7 +20,6 @@ from napari_mhim.slide.standin import NOT_YET, Box, paint, places_in, scaled
 
 GRACE_SECONDS = 0.06
 """So long the window waits for tiles that are likely to come in time: they never flicker."""
-_FIRST_GRACE_SECONDS = 0.1
 _REFRESH_MS = 80
 _SLOW_TILE_SECONDS = 0.03  # from here on a coarser level is read before the one in view
 _COARSER = 4  # how much coarser
@@ -31,6 +30,9 @@ UNREADABLE = (
     "when you move the view."
 )
 """No name in it: it may be the patient's."""
+
+
+Value = TypeVar("Value")
 
 
 class DrawnLevel:
@@ -109,10 +111,9 @@ class SlideView:
         height, width = self.coarsest.shape[:2]
         source = slide.level_sources[last]
         self._to_come = dict.fromkeys(places_in(source, last, (0, 0, height, width)))
+        # it comes while napari makes the layer and its controls
         self.loader.want(self._to_come)
-        self.loader.wait(_FIRST_GRACE_SECONDS)
-        self._take_coarsest()
-        self._is_whole = not self._to_come
+        self._is_whole = False
         self.levels = [DrawnLevel(self, index) for index in range(last + 1)]
 
     @property
@@ -123,8 +124,9 @@ class SlideView:
         )
 
     def follow(self, layer: Any) -> None:
-        """Draw a layer again whenever tiles of it have come."""
+        """Draw a layer again whenever tiles of it have come; the coarsest mostly has."""
         self._layers.add(layer)
+        self.loader.wait(GRACE_SECONDS)
         self._refresher.ring()
 
     def draw(self, level: int, box: Box) -> Pixels:
@@ -246,6 +248,26 @@ class SlideView:
 
             show_error(UNREADABLE)
         self._is_told = is_failing
+
+
+def in_background(work: Callable[[], Value]) -> Value:
+    """Do something that reads, while the window goes on; at once where there is none.
+
+    Parameters
+    ----------
+    work : callable
+        What is done; it touches no widget, layer or viewer.
+
+    Returns
+    -------
+    object
+        What it gave; what it raised is raised.
+    """
+    try:
+        from napari_mhim.plugin.refreshing import aside
+    except ImportError:  # napari without a Qt to draw with
+        return work()
+    return aside(work)
 
 
 def drawn_levels(slide: Slide) -> list[Any]:
