@@ -2,14 +2,11 @@
 
     xvfb-run -a -s "-screen 0 1600x1000x24" python benchmarks/desk.py
 
-Four tables: overlays (add, recolour, pick, draw a mask) beside Points and Shapes; what the
-resident model needs for one step of a mask slider; the gallery while it is scrolled; and
-opening and panning a slide beside napari-wsi. Each part is a process of its own and draws
-with whatever OpenGL there is: frame times of a software renderer say nothing of a GPU,
-the rest is processor time and carries over.
-
-napari-wsi is no dependency: ``pip install --no-deps --target DIR napari-wsi
-universal-pathlib pathlib-abc``, and give ``--napari-wsi DIR``.
+Three tables: overlays (add, recolour, pick, draw a mask) beside Points and Shapes; what the
+resident model needs for one step of a mask slider; and the gallery while it is scrolled.
+Each part is a process of its own and draws with whatever OpenGL there is: frame times of a
+software renderer say nothing of a GPU, the rest is processor time and carries over. How
+slides themselves are looked at is in ``viewing.py``.
 """
 
 import argparse
@@ -26,7 +23,6 @@ from pathlib import Path
 from typing import Any
 
 import desk_reading
-import desk_slides
 import numpy as np
 
 SIZES = (5_000, 20_000, 100_000, 200_000)
@@ -302,7 +298,6 @@ def main() -> None:
     """Run each part in a process of its own, and print its table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES))
-    parser.add_argument("--napari-wsi", default="", help="folder it was installed to")
     parser.add_argument("--part", nargs=2, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     sizes = tuple(asked.sizes)
@@ -312,7 +307,6 @@ def main() -> None:
             "overlays": lambda: overlays(Path(slide), sizes),
             "reading": lambda: desk_reading.reading(sizes),
             "gallery": lambda: gallery(Path(slide), sizes),
-            "slides": lambda: desk_slides.slides(Path(slide), asked.napari_wsi),
         }
         for row in parts[name]():
             print("ROW " + json.dumps(row), flush=True)
@@ -326,7 +320,6 @@ def main() -> None:
             ("overlays", "Overlays beside napari's own layers"),
             ("reading", "One step of a mask slider (cached features, processor time)"),
             ("gallery", "The gallery, scrolled from end to end"),
-            ("slides", "Opening and panning a slide"),
         ):
             _print(title, _in_a_process(name, slide, asked))
     load = ", ".join(f"{one:.1f}" for one in os.getloadavg())
@@ -335,7 +328,7 @@ def main() -> None:
 
 def _in_a_process(name: str, slide: Path, asked: argparse.Namespace) -> list[Row]:
     command = [sys.executable, "-W", "ignore", __file__, "--part", name, str(slide)]
-    command += ["--sizes", *map(str, asked.sizes), "--napari-wsi", asked.napari_wsi]
+    command += ["--sizes", *map(str, asked.sizes)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
     lines = [line for line in done.stdout.splitlines() if line.startswith("ROW ")]
     rows: list[Row] = [json.loads(line.removeprefix("ROW ")) for line in lines]

@@ -5,9 +5,11 @@ A tile is encoded once and its bytes are written wherever it recurs, so that a s
 and every reader has to read and decode it there.
 """
 
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import tifffile
@@ -27,6 +29,7 @@ _REPEATS = 4
 _QUALITY = 85
 _APERIO_JP2_RGB = 33005
 _LEAST_PX = 1024
+_HUGE = (150_016, 200_192)
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,84 @@ def written(folder: Path, made: Made, repeats: int = _REPEATS) -> Path:
         _write(part, made, _phantom(folder), repeats)
         part.replace(path)
     return path
+
+
+def written_huge(folder: Path) -> Path:
+    """Give the path of a slide of 200 192 x 150 016 px; it is written where it is not there.
+
+    All tiles of a level are the same bytes at one place of the file, which is small
+    therefore; who reads it decodes each of them all the same.
+
+    Parameters
+    ----------
+    folder : Path
+        Where it is kept; made on demand.
+
+    Returns
+    -------
+    Path
+        A pyramid of levels each half the one before.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "huge.tif"
+    if not path.is_file():
+        part = path.with_suffix(".part")
+        _write_huge(part)
+        part.replace(path)
+    return path
+
+
+def _write_huge(path: Path) -> None:
+    shape = _HUGE
+    pixels = np.random.default_rng(0).integers(120, 250, (TILE, TILE, 3), np.uint8)
+    tile = _encoded(pixels, 0, 0, "jpeg")
+    with path.open("wb") as file:
+        file.write(
+            b"II+\0\x08\0\0\0" + bytes(8)
+        )  # BigTIFF; the first directory's place
+        at, link = file.tell(), 8
+        file.write(tile)
+        while True:
+            link = _append_directory(file, shape, link, at, len(tile))
+            if max(shape) <= _LEAST_PX:
+                return
+            shape = -(-shape[0] // 2), -(-shape[1] // 2)
+
+
+def _append_directory(
+    file: BinaryIO, shape: tuple[int, int], link: int, at: int, nbytes: int
+) -> int:
+    """Append a level whose tiles all lie at one place; give where its successor is named."""
+    count = -(-shape[0] // TILE) * -(-shape[1] // TILE)
+    file.seek(0, 2)
+    offsets = file.tell()
+    file.write(np.full(count, at, "<u8").tobytes())
+    counts = file.tell()
+    file.write(np.full(count, nbytes, "<u4").tobytes())
+    place = file.tell()
+    short, long, long8 = 3, 4, 16
+    entries = [
+        (254, long, 1, int(link != 8)),  # a reduced picture
+        (256, long, 1, shape[1]),
+        (257, long, 1, shape[0]),
+        (258, short, 3, 8 | 8 << 16 | 8 << 32),
+        (259, short, 1, 7),  # JPEG
+        (262, short, 1, 6),  # YCbCr
+        (277, short, 1, 3),
+        (322, long, 1, TILE),
+        (323, long, 1, TILE),
+        (324, long8, count, offsets if count > 1 else at),
+        (325, long, count, counts if count > 2 else nbytes | nbytes << 32),
+        (530, short, 2, 2 | 2 << 16),
+    ]
+    file.write(struct.pack("<Q", len(entries)))
+    for entry in entries:
+        file.write(struct.pack("<HHQQ", *entry))
+    last = file.tell()
+    file.write(bytes(8))
+    file.seek(link)
+    file.write(struct.pack("<Q", place))
+    return last
 
 
 def _phantom(folder: Path) -> NDArray[np.uint8]:

@@ -103,20 +103,22 @@ class Canvas:
         if slide is not None:
             self.viewer.layers.selection.active = slide
 
-    def open(self, path: str) -> None:
+    def open(self, path: str, scene: int = 0) -> None:
         """Open a slide in place of the one on screen.
 
         Parameters
         ----------
         path : str
             The slide's file.
+        scene : int
+            Which of the scenes in it.
 
         Raises
         ------
         SlideError
             If it cannot be read; the slide on screen stays then.
         """
-        slide = open_slide(path)
+        slide = open_slide(path, scene)
         self.make_room()
         self.put([overlays.slide_layer(slide)])
 
@@ -181,7 +183,7 @@ class Canvas:
         slide = slide_of(found[SLIDE]) if SLIDE in found else None
         if slide is None:
             state.slide = None
-        elif state.slide is None or state.slide.path != str(slide.path):
+        elif not (state.slide and state.slide.is_of(slide)):
             state.slide = OpenSlide.of(slide)
         noted = next((what(found[p]) for p in (EVIDENCE, HARD) if p in found), {})
         if state.slide is None or not noted:

@@ -76,6 +76,8 @@ class Runs:
         self.look_at_features()
         if state.slide is None or state.mpp is None or config is None:
             return
+        if state.slide.scene:
+            return  # a run would look at the first scene
         tissue = Workspace(self.workspace).tissue_path(state.slide.name)
         given = self._slide_mpp()
         self._aside("count", count_patches, state.slide.path, config, given, tissue)

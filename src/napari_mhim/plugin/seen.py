@@ -126,6 +126,8 @@ class Seen:
         # a slide that could not be opened is the list's current one, but not on screen
         if row < 0 or slide is None or slides.rows[row].path != slide.path:
             return
+        if slide.scene:
+            return  # what is kept for the list's slide is of its first scene
         place = Workspace(self._desk.runs.workspace)
         name = slides.rows[row].slide
         self._watched = _Watched(

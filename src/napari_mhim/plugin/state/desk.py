@@ -39,6 +39,10 @@ class OpenSlide:
     """Level-0 pixels, (y, x)."""
     notes: tuple[str, ...] = ()
     """Which scene and focal plane it is, where the file has several."""
+    scenes: tuple[str, ...] = ("",)
+    """Names of the scenes in the file."""
+    scene: int = 0
+    """Which of them it is."""
 
     @classmethod
     def of(cls, slide: Slide) -> "OpenSlide":
@@ -51,7 +55,13 @@ class OpenSlide:
             mpp_reason=slide.mpp_reason,
             shape=slide.shape,
             notes=slide.notes,
+            scenes=slide.scenes,
+            scene=slide.scene,
         )
+
+    def is_of(self, slide: Slide) -> bool:
+        """Tell whether these are the values of an open slide: its file and its scene."""
+        return (self.path, self.scene) == (str(slide.path), slide.scene)
 
 
 @dataclass
@@ -164,6 +174,8 @@ class DeskState:
             return "Open a slide first."
         if self.bundle is None:
             return "Choose a model first."
+        if self.slide.scene:
+            return "Models run on the first scene of a file: choose it above."
         if self.mpp is None:
             return "Give the slide's µm per pixel first: it does not say them itself."
         return None

@@ -14,6 +14,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_mhim.errors import MhimError
 from napari_mhim.mil.bundle import Bundle
 from napari_mhim.plugin import words
 from napari_mhim.plugin.canvas import Canvas
@@ -59,6 +60,7 @@ class AnalyseTab(QWidget):  # type: ignore[misc]
         """Show what the state says."""
         state = self._state
         self.slide.setText(_slide_text(state))
+        self._list_scenes()
         needs_mpp = state.slide is not None and state.slide.mpp is None
         self.mpp_box.setVisible(needs_mpp)
         if needs_mpp and state.slide is not None:
@@ -83,9 +85,23 @@ class AnalyseTab(QWidget):  # type: ignore[misc]
             "Only what is on screen is read.",
             self._ask_slide,
         )
-        column.addWidget(self.open)
+        self.open_folder = button(
+            "Folder …",
+            "Open a slide that is a folder: a DICOM series, or an OME-Zarr.",
+            self._ask_folder,
+        )
+        row = QHBoxLayout()
+        row.addWidget(self.open, 1)
+        row.addWidget(self.open_folder)
+        column.addLayout(row)
         self.slide = label()
         column.addWidget(self.slide)
+        self.scenes = QComboBox()
+        self.scenes.setToolTip(
+            "Which of the file's scenes is shown. Models run on the first."
+        )
+        self.scenes.activated.connect(self._open_scene)
+        column.addWidget(self.scenes)
         self.mpp_box = QWidget()
         self.mpp_why = label(small=True)
         self.mpp = QDoubleSpinBox()
@@ -183,6 +199,37 @@ class AnalyseTab(QWidget):  # type: ignore[misc]
         )
         if path:
             self._open_slide(path)
+
+    def _ask_folder(self) -> None:
+        path = QFileDialog.getExistingDirectory(
+            self,
+            "Open a slide that is a folder",
+            _folder_of(self._state.slide.path if self._state.slide else ""),
+        )
+        if path:
+            self._open_slide(path)
+
+    def _list_scenes(self) -> None:
+        """Offer the scenes of the file on screen; names are the file's own."""
+        slide = self._state.slide
+        names = () if slide is None else slide.scenes
+        self.scenes.setVisible(len(names) > 1)
+        self.scenes.clear()
+        for place, name in enumerate(names, start=1):
+            told = "" if self._state.aliases else f" · {name}"
+            self.scenes.addItem(f"Scene {place} of {len(names)}{told}")
+        if slide is not None:
+            self.scenes.setCurrentIndex(slide.scene)
+
+    def _open_scene(self, scene: int) -> None:
+        slide = self._state.slide
+        if slide is None or scene == slide.scene:
+            return
+        try:
+            self._canvas.open(slide.path, scene)
+        except MhimError as err:
+            self._state.tell(err)
+            self._list_scenes()
 
     def _ask_model(self) -> None:
         start = self._runs.memory.bundle

@@ -12,6 +12,7 @@ from napari_mhim.plugin import tissue_settings, words
 from napari_mhim.plugin.desk import Desk
 from napari_mhim.plugin.palette import TISSUE_COLOURS
 from napari_mhim.plugin.reading import Conversation, converse
+from napari_mhim.plugin.state.desk import OpenSlide
 from napari_mhim.plugin.state.tissue import TissueState
 from napari_mhim.plugin.tissue_layer import TissueLayer
 from napari_mhim.plugin.tissue_preview import KINDS, open_tissue
@@ -167,7 +168,7 @@ class TissueSection(QWidget):  # type: ignore[misc]
 
     def _start(self) -> None:
         """Look at the slide on screen, unless that is being done."""
-        desk, slide = self._desk.state, self._desk.state.slide
+        desk, slide = self._desk.state, self._first_scene()
         wanted = () if slide is None else (slide.path, desk.mpp)
         if not self.isVisible() or wanted == self._open_for:
             return
@@ -193,6 +194,11 @@ class TissueSection(QWidget):  # type: ignore[misc]
                 self._refuse(err)
         self._show_config()
         self._tell()
+
+    def _first_scene(self) -> OpenSlide | None:
+        """Give the slide on screen, None where it is a scene that no run looks at."""
+        slide = self._desk.state.slide
+        return None if slide is None or slide.scene else slide
 
     def _close(self) -> None:
         self.layer.remove()
@@ -271,10 +277,13 @@ class TissueSection(QWidget):  # type: ignore[misc]
             box.setText(self.state.line(kind))
         state = self.state
         waiting = "" if state.found is not None else "Looking at the slide …"
-        is_there = self._desk.state.slide is not None
-        self.told.setText(
-            state.problem or (waiting if is_there else "Open a slide first.")
+        is_there = self._first_scene() is not None
+        missing = (
+            "Open a slide first."
+            if self._desk.state.slide is None
+            else "Tissue is looked at on the first scene of a file."
         )
+        self.told.setText(state.problem or (waiting if is_there else missing))
         self.told.setVisible(bool(self.told.text()))
 
 
