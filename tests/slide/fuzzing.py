@@ -62,21 +62,27 @@ def damaged(data: bytes, where: list[tuple[int, int]], number: int) -> bytes:
 
 def copies(seed: Path, folder: Path, count: int) -> Iterator[Path]:
     """Write the damaged copies of a file or a folder, one at a time."""
-    members = [one for one in seed.rglob("*") if one.is_file()] or [seed]
+    # a file may be a name only, and the slide the folder beside it
+    beside = seed.with_suffix("")
+    body = beside if beside.is_dir() else seed
+    members = [one for one in body.rglob("*") if one.is_file()] or [body]
     members.sort(key=lambda one: (one.stat().st_size, one.name))
     for number in range(count):
         copy = folder / f"hurt {number}{seed.suffix}"
-        if seed.is_dir():
-            shutil.copytree(seed, copy)
+        hurt = copy.with_suffix("") if body is beside else copy
+        if body is beside:
+            shutil.copyfile(seed, copy)
+        member, target, step = body, hurt, number
+        if body.is_dir():
+            shutil.copytree(body, hurt)
             member = members[number % len(members)]
-            target = copy / member.relative_to(seed)
+            target = hurt / member.relative_to(body)
             step = number // len(members)
-        else:
-            member, target, step = seed, copy, number
         target.write_bytes(damaged(member.read_bytes(), spans(member), step))
         _say(str(number))
         yield copy
-        shutil.rmtree(copy) if copy.is_dir() else copy.unlink()
+        for one in {copy, hurt}:
+            shutil.rmtree(one) if one.is_dir() else one.unlink()
 
 
 def use(path: Path) -> bool:

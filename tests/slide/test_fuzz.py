@@ -118,6 +118,7 @@ ALL = {
     "philips": vendor("philips", ".tiff"),
     "ventana": vendor("bif", ".bif"),
     "trestle": vendor("trestle", ".tif"),
+    "mirax": vendor("mirax", ".mrxs"),
     "qptiff": vendor("qptiff", ".qptiff"),
 }
 

@@ -1,12 +1,15 @@
 """Files in the structure of makers of whom no real file is at hand, written by tifffile."""
 
+import struct
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tifffile
+from imagecodecs import jpeg8_encode
 from making import made_tissue
+from PIL import Image
 
 SHAPE = (1024, 1536)
 RGB, _ = made_tissue(SHAPE)
@@ -204,4 +207,113 @@ def qptiff(path: Path) -> None:
             (RGB[::3, ::3] // 2, page("Overview")),
             (RGB[:400, :300], page("Label")),
         ],
+    )
+
+
+ADVANCE = (192, 160)
+"""Between two of MIRAX's photographs, (y, x) px, each 256 a side."""
+MARGIN = 2
+"""Photographs of bare glass that were not kept, before the tissue on each axis."""
+
+
+def mirax(path: Path) -> None:
+    """3DHISTECH: a folder of photographs that overlap, each at a place of its own."""
+    folder = path.with_suffix("")
+    folder.mkdir()
+    Image.fromarray(RGB[::16, ::16]).save(path, format="JPEG")
+    rows, cols = ((n - 256) // step + 1 for n, step in zip(SHAPE, ADVANCE, strict=True))
+    frame = (rows + 2 * MARGIN, cols + 2 * MARGIN)
+    data = bytearray(b"01.02" + _MIRAX_ID)
+    photographs = {}
+    for row, col in np.ndindex(rows, cols):
+        y, x = row * ADVANCE[0], col * ADVANCE[1]
+        photographs[row + MARGIN, col + MARGIN] = RGB[y : y + 256, x : x + 256]
+    levels = [
+        _mirax_level(photographs, data, frame),
+        _mirax_level(_by_four(photographs), data, frame),
+    ]
+    positions = b"".join(
+        struct.pack("<Bii", 0, col * ADVANCE[1], row * ADVANCE[0])
+        for row, col in np.ndindex(*frame)
+    )
+    place = (len(data), len(positions), 0)
+    data += positions
+    (folder / "Data0000.dat").write_bytes(data)
+    (folder / "Index.dat").write_bytes(_mirax_index(levels, place))
+    (folder / "Slidedat.ini").write_text(_mirax_said(frame), encoding="utf-8-sig")
+
+
+_MIRAX_ID = b"0123456789ABCDEF0123456789ABCDEF"
+
+
+def _by_four(
+    photographs: dict[tuple[int, int], np.ndarray],
+) -> dict[tuple[int, int], np.ndarray]:
+    """Put four halved photographs into one; where they overlap, both stay."""
+    found: dict[tuple[int, int], np.ndarray] = {}
+    for (row, col), pixels in photographs.items():
+        first = (row // 2 * 2, col // 2 * 2)
+        whole = found.setdefault(first, np.full((256, 256, 3), 255, np.uint8))
+        y, x = 128 * (row % 2), 128 * (col % 2)
+        whole[y : y + 128, x : x + 128] = pixels[::2, ::2]
+    return found
+
+
+def _mirax_level(
+    pictures: dict[tuple[int, int], np.ndarray], data: bytearray, frame: tuple[int, int]
+) -> bytes:
+    """Append pictures to the data; give their entries: number, place, length, file."""
+    entries = b""
+    for (row, col), pixels in sorted(pictures.items()):
+        jpeg = jpeg8_encode(np.ascontiguousarray(pixels), level=95)
+        number = row * frame[1] + col
+        entries += struct.pack("<4i", number, len(data), len(jpeg), 0)
+        data += jpeg
+    return entries
+
+
+def _mirax_index(levels: Sequence[bytes], place: tuple[int, int, int]) -> bytes:
+    """Lay out the index: two roots, lists of lists, pages of entries."""
+    out = bytearray(b"01.02" + _MIRAX_ID + bytes(8))
+
+    def append(packed: bytes) -> int:
+        out.extend(packed)
+        return len(out) - len(packed)
+
+    def listed(page: bytes) -> int:
+        return append(struct.pack("<2i", 0, append(page)))
+
+    pages = [struct.pack("<2i", len(one) // 16, 0) + one for one in levels]
+    lists = [listed(page) for page in pages]
+    table = append(struct.pack(f"<{len(lists)}i", *lists))
+    record = listed(struct.pack("<4i", 1, 0, 0, 0) + struct.pack("<3i", *place))
+    struct.pack_into("<2i", out, 37, table, append(struct.pack("<i", record)))
+    return bytes(out)
+
+
+def _mirax_said(frame: tuple[int, int]) -> str:
+    sections = "".join(
+        f"HIER_0_VAL_{level}_SECTION = LAYER_0_LEVEL_{level}_SECTION\n"
+        for level in range(2)
+    )
+    levels = "".join(
+        f"[LAYER_0_LEVEL_{level}_SECTION]\nIMAGE_CONCAT_FACTOR = {level}\n"
+        f"OVERLAP_X = {(256 - ADVANCE[1]) >> level}\n"
+        f"OVERLAP_Y = {(256 - ADVANCE[0]) >> level}\n"
+        f"MICROMETER_PER_PIXEL_X = {0.5 * 2**level}\n"
+        f"MICROMETER_PER_PIXEL_Y = {0.5 * 2**level}\n"
+        "IMAGE_FORMAT = JPEG\nIMAGE_FILL_COLOR_BGR = 16777215\n"
+        "DIGITIZER_WIDTH = 256\nDIGITIZER_HEIGHT = 256\n"
+        for level in range(2)
+    )
+    return (
+        f"[GENERAL]\nSLIDE_VERSION = 01.02\nSLIDE_ID = {_MIRAX_ID.decode()}\n"
+        f"IMAGENUMBER_X = {frame[1]}\nIMAGENUMBER_Y = {frame[0]}\n"
+        "OBJECTIVE_MAGNIFICATION = 20\nCameraImageDivisionsPerSide = 1\n"
+        "[HIERARCHICAL]\nINDEXFILE = Index.dat\nHIER_COUNT = 1\n"
+        f"HIER_0_NAME = Slide zoom level\nHIER_0_COUNT = 2\n{sections}"
+        "NONHIER_COUNT = 1\nNONHIER_0_NAME = VIMSLIDE_POSITION_BUFFER\n"
+        "NONHIER_0_COUNT = 1\nNONHIER_0_VAL_0 = default\n"
+        "[DATAFILE]\nFILE_COUNT = 1\nFILE_0 = Data0000.dat\n"
+        f"{levels}"
     )

@@ -9,6 +9,9 @@ from napari_mhim.errors import SlideError
 ZARR = ".zarr"
 """Suffix of a folder that is one slide; one without it is taken for a folder of DICOM."""
 
+MIRAX = ".mrxs"
+"""Suffix of a file that stands for the folder beside it."""
+
 _MIB = 1 << 20
 
 
@@ -35,7 +38,7 @@ def file_fingerprint(path: Path) -> str:
     Parameters
     ----------
     path : Path
-        The file.
+        The file; of MIRAX, whose file is a small picture, the description counts too.
 
     Returns
     -------
@@ -56,9 +59,16 @@ def file_fingerprint(path: Path) -> str:
             digest.update(file.read(_MIB))
             file.seek(max(size - _MIB, 0))
             digest.update(file.read(_MIB))
+        if path.suffix.lower() == MIRAX and mirax_description(path).is_file():
+            digest.update(mirax_description(path).read_bytes())
     except OSError as err:
         raise SlideError(f"{path.name!r} cannot be read: {err.strerror}") from err
     return digest.hexdigest()
+
+
+def mirax_description(path: Path) -> Path:
+    """Give where the description of a MIRAX slide lies, from its ``.mrxs`` file."""
+    return path.with_suffix("") / "Slidedat.ini"
 
 
 def folder_fingerprint(path: Path) -> str:

@@ -1,18 +1,24 @@
 """Makers of whom no real file is at hand: files in their structure, written here."""
 
+import re
+import struct
+
 import numpy as np
 import openslide
 import pytest
 import vendors
 from vendors import RGB
 
+from napari_mhim.errors import SlideError
 from napari_mhim.slide import open_slide
+from napari_mhim.slide.opening import fingerprint
 
 WRITERS = {
     "leica": (vendors.scn, "a.scn"),
     "philips": (vendors.philips, "a.tiff"),
     "trestle": (vendors.trestle, "a.tif"),
     "ventana": (vendors.bif, "a.bif"),
+    "mirax": (vendors.mirax, "a.mrxs"),
     "perkinelmer-qptiff": (vendors.qptiff, "a.qptiff"),
 }
 
@@ -56,6 +62,65 @@ def test_pixels_are_openslides_where_it_reads_the_file(vendor):
         y, x, *_ = slide.bounds
         theirs = np.asarray(other.read_region((x, y), 0, (500, 400)))[..., :3]
         np.testing.assert_array_equal(slide.read_region(y, x, 400, 500), theirs)
+
+
+def test_miraxs_photographs_lie_where_it_says_and_the_rest_is_glass(tmp_path):
+    vendors.mirax(tmp_path / "a.mrxs")
+    with open_slide(tmp_path / "a.mrxs") as slide:
+        assert slide.shape == (256 + 8 * 192, 256 + 12 * 160)
+        assert slide.bounds == (2 * 192, 2 * 160, 1024, 1536)
+        pixels = slide.levels[0].compute()
+        assert (pixels[:384] == 255).all()
+        assert (pixels[:, :320] == 255).all()
+        assert slide.missing_tiles == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("HIER_0_COUNT", 10**9),
+        ("FILE_COUNT", 10**9),
+        ("IMAGENUMBER_Y", 10**8),
+        ("DIGITIZER_WIDTH", 100_000),
+    ],
+)
+def test_a_mirax_that_asks_for_all_memory_is_refused(tmp_path, name, value):
+    # glib ends the program where it gets none
+    vendors.mirax(tmp_path / "a.mrxs")
+    place = tmp_path / "a" / "Slidedat.ini"
+    text = place.read_text(encoding="utf-8-sig")
+    said = re.sub(rf"(?m)^{name} = .*$", f"{name} = {value}", text)
+    place.write_text(said, encoding="utf-8-sig")
+    with pytest.raises(SlideError, match=str(value)):
+        open_slide(tmp_path / "a.mrxs")
+
+
+def test_a_record_of_a_mirax_beyond_its_file_is_refused(tmp_path):
+    vendors.mirax(tmp_path / "a.mrxs")
+    place = tmp_path / "a" / "Index.dat"
+    index, frame = place.read_bytes(), 9 * 13
+    size = struct.pack("<i", 9 * frame)
+    assert index.count(size) == 1
+    place.write_bytes(index.replace(size, struct.pack("<i", 2**31 - 1)))
+    with pytest.raises(SlideError, match="2147483647 bytes"):
+        open_slide(tmp_path / "a.mrxs")
+
+
+def test_a_mirax_without_its_folder_says_so(tmp_path):
+    vendors.mirax(tmp_path / "a.mrxs")
+    (tmp_path / "a").rename(tmp_path / "b")
+    with pytest.raises(SlideError, match=r"folder 'a' beside it.*copy it along"):
+        open_slide(tmp_path / "a.mrxs")
+
+
+def test_two_mirax_slides_of_one_small_picture_are_two(tmp_path):
+    for name in "ab":
+        vendors.mirax(tmp_path / f"{name}.mrxs")
+    place = tmp_path / "b" / "Slidedat.ini"
+    place.write_bytes(place.read_bytes() + b"[MORE]\nSCANNED = later\n")
+    with open_slide(tmp_path / "a.mrxs") as a, open_slide(tmp_path / "b.mrxs") as b:
+        assert a.fingerprint != b.fingerprint
+        assert a.fingerprint == fingerprint(tmp_path / "a.mrxs")
 
 
 def test_label_and_macro_of_a_qptiff_are_no_levels(tmp_path):

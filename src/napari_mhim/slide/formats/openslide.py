@@ -4,6 +4,7 @@ from pathlib import Path
 
 from napari_mhim.errors import SlideError
 from napari_mhim.slide.address import url_of
+from napari_mhim.slide.formats import _mirax
 from napari_mhim.slide.formats._openslide import read_file, said
 from napari_mhim.slide.formats._tiff_pages import is_tiff, refuse_damaged
 from napari_mhim.slide.slide import SlideFile
@@ -31,11 +32,13 @@ def sniff(head: bytes, path: Path) -> str | None:
         return f"it is a{' web address' if url_of(path) else ' folder'}"
     import openslide
 
-    if is_tiff(head):
-        try:
+    try:
+        if is_tiff(head):
             refuse_damaged(path)
-        except SlideError as err:
-            return str(err)
+        elif _mirax.is_mirax(path):
+            _mirax.refuse_damaged(path)
+    except SlideError as err:
+        return str(err)
     try:
         vendor = openslide.OpenSlide.detect_format(path)
     except openslide.OpenSlideError as err:

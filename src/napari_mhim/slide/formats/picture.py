@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_mhim.errors import SlideError
+from napari_mhim.slide.identity import MIRAX
 from napari_mhim.slide.scale import Mpp, checked
 from napari_mhim.slide.slide import SlideFile
 from napari_mhim.slide.source import MOST_WHOLE_PX, WHITE, NativeLevel, Pixels
@@ -41,6 +42,8 @@ def sniff(head: bytes, path: Path) -> str | None:
     str or None
         The reason.
     """
+    if path.suffix.lower() == MIRAX:
+        return "a MIRAX file's picture is only what stands for its folder"
     if _kind(head):
         return None
     return f"it is no {', '.join(_MAGICS.values())} picture"
