@@ -150,8 +150,8 @@ def test_a_few_damaged_files_neither_crash_nor_hang(tmp_path):
 
 
 @linux
-def test_a_few_damaged_dicom_files_neither_crash_nor_hang(tmp_path):
-    assert len(fuzz(tmp_path, FEW, "dicom")) == 1
+def test_a_few_damaged_vendor_files_neither_crash_nor_hang(tmp_path):
+    assert len(fuzz(tmp_path, FEW, "dicom", "mirax")) == 2
 
 
 @linux

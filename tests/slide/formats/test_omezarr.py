@@ -2,17 +2,21 @@
 
 import shutil
 import threading
+import tracemalloc
 from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pytest
 import zarr
+from imagecodecs.numcodecs import register_codecs
 
 from napari_mhim.errors import SlideError
 from napari_mhim.slide import fingerprint, open_slide
+from napari_mhim.slide.formats._zarr_store import claimed_bytes
 
 RNG = np.random.default_rng(5)
 IMAGE = RNG.integers(1, 255, (3, 300, 420), dtype=np.uint8)
@@ -250,3 +254,54 @@ def test_the_real_zarr_shows_the_tissue_of_the_svs_it_was_made_of(test_data):
             slide.levels[0].compute(), other.levels[0].compute()
         )
         assert slide.mpp is None
+
+
+def jpeg_array(path: Path) -> zarr.Array:
+    register_codecs(verbose=False)
+    array = zarr.create_array(
+        path,
+        shape=WANTED.shape,
+        chunks=(64, 80, 3),
+        dtype="u1",
+        zarr_format=2,
+        compressors=imagecodecs.numcodecs.Jpeg(level=95),
+    )
+    array[:] = WANTED
+    return array
+
+
+def test_a_chunk_that_says_it_is_huge_is_missing_before_memory_is_given(tmp_path):
+    path = tmp_path / "a.zarr"
+    jpeg_array(path)
+    chunk = path / "1.1.0"
+    hurt = bytearray(chunk.read_bytes())
+    at = hurt.index(b"\xff\xc0")
+    hurt[at + 5 : at + 9] = b"\xff\x00\xff\x00"
+    chunk.write_bytes(hurt)
+    tracemalloc.start()
+    with open_slide(path) as slide:
+        pixels = slide.read_region(0, 0, 300, 420)
+        assert (pixels[64:128, 80:160] == 255).all()
+        assert slide.missing_tiles == 1
+    assert tracemalloc.get_traced_memory()[1] < 1 << 27
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    "encode",
+    [
+        lambda data: imagecodecs.blosc_encode(data, typesize=1),
+        imagecodecs.zstd_encode,
+        lambda data: imagecodecs.jpeg8_encode(data.reshape(100, -1, 4)[..., :3].copy()),
+    ],
+    ids=["blosc", "zstd", "jpeg"],
+)
+@pytest.mark.parametrize("rows", [1, 60, 4000])
+def test_what_a_chunk_says_of_its_size_is_read(encode, rows):
+    data = np.arange(400 * rows, dtype=np.uint32).astype(np.uint8)
+    assert claimed_bytes(bytes(encode(data))) == data.size
+
+
+@pytest.mark.parametrize("data", [b"", b"\x28\xb5\x2f\xfd", bytes(40), b"\xff\xd8"])
+def test_what_says_no_size_claims_none(data):
+    assert claimed_bytes(data) == 0

@@ -106,6 +106,16 @@ def test_a_record_of_a_mirax_beyond_its_file_is_refused(tmp_path):
         open_slide(tmp_path / "a.mrxs")
 
 
+@pytest.mark.parametrize("name", ["../a.mrxs", "a\0b", "nowhere.dat"])
+def test_a_mirax_names_files_of_its_own_folder_only(tmp_path, name):
+    vendors.mirax(tmp_path / "a.mrxs")
+    place = tmp_path / "a" / "Slidedat.ini"
+    text = place.read_text(encoding="utf-8-sig")
+    place.write_text(text.replace("Index.dat", name), encoding="utf-8-sig")
+    with pytest.raises(SlideError):
+        open_slide(tmp_path / "a.mrxs")
+
+
 def test_a_mirax_without_its_folder_says_so(tmp_path):
     vendors.mirax(tmp_path / "a.mrxs")
     (tmp_path / "a").rename(tmp_path / "b")

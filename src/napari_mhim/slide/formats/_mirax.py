@@ -38,16 +38,13 @@ def refuse_damaged(path: Path) -> None:
         larger than the file it lies in.
     """
     said = _said(path)
-    names = (key for key in said if key.endswith("_COUNT"))
-    for name in names:
-        if not 0 <= _number(said, name) <= _MOST_COUNT:
-            raise SlideError(f"its Slidedat.ini says {name} is {said[name]}")
+    for name in (key for key in said if key.endswith("_COUNT")):
+        _refuse_beyond(said, name, 0, _MOST_COUNT)
     across, down = _number(said, "IMAGENUMBER_X"), _number(said, "IMAGENUMBER_Y")
     if not 0 < across * down <= _MOST_PHOTOGRAPHS:
         raise SlideError(f"it is said to be of {across} × {down} photographs")
     for name in ("DIGITIZER_WIDTH", "DIGITIZER_HEIGHT"):
-        if not 0 < _number(said, name) <= _MOST_SIDE:
-            raise SlideError(f"its photographs are said to have {name} {said[name]}")
+        _refuse_beyond(said, name, 1, _MOST_SIDE)
     _refuse_records(path.with_suffix(""), said)
 
 
@@ -70,6 +67,13 @@ def _said(path: Path) -> dict[str, str]:
     return found
 
 
+def _refuse_beyond(said: dict[str, str], name: str, least: int, most: int) -> None:
+    if not least <= (number := _number(said, name)) <= most:
+        raise SlideError(
+            f"its Slidedat.ini says {name} is {number}, and {least} to {most} can be"
+        )
+
+
 def _number(said: dict[str, str], name: str) -> int:
     if name not in said:
         raise SlideError(f"its Slidedat.ini lacks {name}")
@@ -82,14 +86,20 @@ def _as_number(value: str) -> int:
 
 def _refuse_records(folder: Path, said: dict[str, str]) -> None:
     """Refuse records beside the levels, such as the photographs' places, without end."""
-    file = PositionedFile(folder / said.get("INDEXFILE", "Index.dat"))
+    file = PositionedFile(_member(folder, said.get("INDEXFILE", "")))
     try:
         for size, number in _records(file, said):
-            data = folder / said.get(f"FILE_{number}", "")
+            data = _member(folder, said.get(f"FILE_{number}", ""))
             if not data.is_file() or not 0 <= size <= data.stat().st_size:
                 raise SlideError(f"its index names {size} bytes of file {number}")
     finally:
         file.close()
+
+
+def _member(folder: Path, name: str) -> Path:
+    if not name or any(letter in name for letter in "/\\\0"):
+        raise SlideError("its Slidedat.ini names a file that is none of its folder's")
+    return folder / name
 
 
 def _records(file: PositionedFile, said: dict[str, str]) -> list[tuple[int, int]]:

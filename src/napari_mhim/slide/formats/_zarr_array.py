@@ -19,6 +19,8 @@ PLANES = {"t": "time", "z": "focal plane"}
 """Axes of which the middle is taken, and what one step of them is called."""
 
 _MAX_CHUNK_BYTES = 1 << 30
+# a chunk may hold more than its place takes, but not without end
+_MOST_OVER = 8
 
 MARKS = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
 """Files one of which every Zarr has at its top."""
@@ -37,7 +39,7 @@ class Place:
     ----------
     path : Path
         The folder, or its web address.
-    store : zarr store
+    store : CarefulStore
         Of it.
     """
 
@@ -50,6 +52,11 @@ class Place:
         """Close the store."""
         self._is_closed = True
         self._store.close()
+
+    def allow(self, chunk_bytes: int) -> None:
+        """Let chunks decode to so many bytes, and to somewhat more."""
+        allowed = _MOST_OVER * chunk_bytes
+        self._store.most_bytes = max(self._store.most_bytes, allowed)
 
     def refuse_closed(self) -> None:
         """Raise SlideError where the slide has been closed."""
@@ -88,6 +95,7 @@ def array_level(array: "Array", axes: Sequence[str], place: Place) -> NativeLeve
         If it holds no 8-bit RGB or grey picture, or chunks too large for memory.
     """
     _refuse(array, axes)
+    place.allow(prod(array.chunks))
     y, x = axes.index("y"), axes.index("x")
     shape = (array.shape[y], array.shape[x])
     tile = (min(array.chunks[y], shape[0]), min(array.chunks[x], shape[1]))

@@ -111,18 +111,22 @@ def open_slide(path: Path, scene: int = 0) -> SlideFile:
 def _store(path: Path) -> Any:
     from imagecodecs.numcodecs import register_codecs
 
+    from napari_mhim.slide.formats._zarr_store import CarefulStore
+
     # the codecs of arrays written with imagecodecs: JPEG, JPEG 2000, ...
     register_codecs(verbose=False)
     if (url := url_of(path)) is None:
         from zarr.storage import LocalStore
 
-        return LocalStore(path, read_only=True)
+        return CarefulStore(LocalStore(path, read_only=True))
     from aiohttp import ClientTimeout
     from zarr.storage import FsspecStore
 
     patience = {"timeout": ClientTimeout(total=_SECONDS)}
     options = {"client_kwargs": patience}
-    return FsspecStore.from_url(url, storage_options=options, read_only=True)
+    return CarefulStore(
+        FsspecStore.from_url(url, storage_options=options, read_only=True)
+    )
 
 
 def _titled(images: list[_Image], path: Path) -> list[_Image]:
