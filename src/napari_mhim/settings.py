@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 from platformdirs import user_config_path, user_data_path
 
 from napari_mhim.errors import ConfigError
@@ -109,6 +110,11 @@ def save_settings(settings: Settings) -> None:
     part = path.with_suffix(".part")
     part.write_text(json.dumps(asdict(settings), indent=2) + "\n", encoding="utf-8")
     part.replace(path)
+
+
+def memory_mib() -> float:
+    """Give the memory of this computer, in MiB."""
+    return float(psutil.virtual_memory().total / 2**20)
 
 
 def cpu_threads(settings: Settings | None = None) -> int:

@@ -89,6 +89,15 @@ def test_the_recommended_settings_follow_the_paper_with_hundreds() -> None:
     assert found.mask_ratio_high == "auto"
 
 
+def test_the_recommended_settings_fit_into_the_memory_there_is() -> None:
+    assert preset("recommended", 40, 32 * 1024) == TrainConfig()
+    most = [preset("recommended", n, 4 * 1024).max_instances for n in (40, 400)]
+    assert most == [21_000, 21_000]
+    assert preset("recommended", 40, 64).max_instances == 1000
+    # the papers' runs are what they are
+    assert preset("abmil-c16", 40, 4 * 1024) == preset("abmil-c16")
+
+
 @pytest.mark.parametrize("name", names())
 def test_a_preset_says_its_source_in_a_line_and_its_size(name: str) -> None:
     found = PRESETS[name]

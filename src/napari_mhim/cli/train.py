@@ -32,6 +32,7 @@ from napari_mhim.mil.presets import PRESETS, fits, preset
 from napari_mhim.mil.study.config import StudyConfig
 from napari_mhim.mil.study.report import HEADINGS, cells
 from napari_mhim.mil.study.running import StudyDone
+from napari_mhim.settings import memory_mib
 
 Preset = Annotated[
     str,
@@ -158,7 +159,7 @@ def _checked(text: str) -> Checked:
 def _preset(name: str, cohort: Path) -> TrainConfig:
     rows = Cohort.read(cohort).rows
     n_slides = sum(bool(row.label) and row.label not in NOT_TRAINED for row in rows)
-    config = preset(name, n_slides)
+    config = preset(name, n_slides, memory_mib())
     if caution := fits(name, n_slides):
         errors.print(escaped(caution), highlight=False)
     return config

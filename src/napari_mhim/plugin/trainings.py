@@ -27,6 +27,7 @@ from napari_mhim.plugin.state.training import (
     Status,
     TrainingState,
 )
+from napari_mhim.settings import memory_mib
 from napari_mhim.training import ASKED, SlideWatched, is_begun
 from napari_mhim.tuning import CutoffDone
 from napari_mhim.workspace import Workspace
@@ -112,7 +113,8 @@ class Trainings:
         """Give the settings a run would have; ConfigError where they cannot be."""
         split, desk = self.state.split, self.desk
         n_slides = 0 if split is None else split.n_slides
-        return self.state.config(desk.state.bundle, desk.runs.wanted_device, n_slides)
+        hardware = desk.runs.wanted_device, n_slides, memory_mib()
+        return self.state.config(desk.state.bundle, *hardware)
 
     def command(self) -> str:
         """Give the run as a command line; ConfigError where it cannot be."""

@@ -115,7 +115,13 @@ class TrainingState:
         self.epochs, self.watched = (), ()
         self.shown_epoch, self.bundle_path = -1, ""
 
-    def config(self, bundle: Bundle | None, device: str, n_slides: int) -> TrainConfig:
+    def config(
+        self,
+        bundle: Bundle | None,
+        device: str,
+        n_slides: int,
+        memory_mib: float = 0.0,
+    ) -> TrainConfig:
         """Give the settings that a run would have.
 
         Parameters
@@ -126,6 +132,8 @@ class TrainingState:
             One of ``settings.DEVICES``.
         n_slides : int
             Labelled slides there are.
+        memory_mib : float
+            Memory of the computer, in MiB; 0 when unknown.
 
         Returns
         -------
@@ -140,7 +148,7 @@ class TrainingState:
         given = {"device": device, **self.given}
         if self.way == TUNE and bundle is not None:
             return tuned_config(bundle, given)
-        start = preset(self.preset, n_slides)
+        start = preset(self.preset, n_slides, memory_mib)
         another = given.get("model", start.model) != start.model
         own: dict[str, Any] = {"model_options": {}} if another else {}
         if given.get("recipe", start.recipe) != start.recipe:

@@ -160,7 +160,11 @@ class TrainForm(QWidget):  # type: ignore[misc]
             "Were the old slides looked through for a class that is new?",
         )
         self.checked.currentTextChanged.connect(self._choose_checked)
-        self.preset = _combo(PRESETS, "Named settings; “recommended” needs no tuning.")
+        self.preset = _combo(
+            PRESETS,
+            "Named settings; “recommended” is fitted to the number of slides and to this "
+            "computer's memory.",
+        )
         self.preset.currentTextChanged.connect(self._choose_preset)
         self.encoder = _combo(
             _parts.names(_ENCODERS), "What turns patches into features."
