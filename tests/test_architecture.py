@@ -55,6 +55,7 @@ FREE_OF_TORCH = (
     "napari_mhim.mil.config",
     "napari_mhim.mil.hints",
     "napari_mhim.mil.importing",
+    "napari_mhim.mil.kept_epochs",
     "napari_mhim.mil.questions",
     "napari_mhim.mil.result",
     "napari_mhim.mil.feature_files",

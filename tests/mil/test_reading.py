@@ -53,6 +53,29 @@ def test_the_undecayed_ratio_hides_what_the_result_says(slide) -> None:
     assert score.probabilities == pytest.approx(wanted.remaining, abs=1e-6)
 
 
+def test_another_epochs_scores_mask_in_place_of_the_teachers(slide) -> None:
+    _, bag, reading, _ = slide
+    n = len(bag.features)
+    then = np.random.default_rng(0).random(n).astype(np.float32)
+    hidden, score = reading.answer(HideBy(mask_ratio_high=0.1, scores=then))
+    wanted = np.sort(np.argsort(-then)[: int(np.ceil(0.1 * n))])
+    np.testing.assert_array_equal(np.flatnonzero(hidden.mask), wanted)
+    # the finished student judges what is left
+    rows = np.zeros(n, bool)
+    rows[wanted] = True
+    (without,) = reading.answer(Without(rows))
+    assert score.probabilities == pytest.approx(without.probabilities, abs=1e-6)
+    (curve,) = reading.answer(HideMore((0.0, 0.1), scores=then))
+    assert curve.probabilities[1] == pytest.approx(score.probabilities, abs=1e-6)
+
+
+def test_scores_of_another_number_of_patches_are_refused(slide) -> None:
+    _, bag, reading, _ = slide
+    n = len(bag.features)
+    with pytest.raises(FeatureMismatchError, match=f"{n + 1} patches.* have {n};"):
+        list(reading.answer(HideBy(scores=np.zeros(n + 1, np.float32))))
+
+
 def test_parts_are_the_masks_of_training(slide) -> None:
     bundle, bag, reading, _ = slide
     asked = HideBy(

@@ -29,6 +29,7 @@ from napari_mhim.mil.bundle import Bundle
 from napari_mhim.mil.checkpoint import load_state
 from napari_mhim.mil.cohort import Cohort, CohortRow
 from napari_mhim.mil.config import TrainConfig
+from napari_mhim.mil.kept_epochs import kept_epochs, read
 from napari_mhim.mil.run import RunFolder
 from napari_mhim.mil.train import EpochDone, FitDone, Watched, fit
 
@@ -213,6 +214,13 @@ def test_the_watched_slide_is_seen_after_each_epoch(tmp_path: Path) -> None:
     kept = np.load(tmp_path / "run" / "scores" / "epoch-0003.npz")
     for name in ("attention", "evidence", "teacher_scores", "probabilities"):
         np.testing.assert_array_equal(kept[name], getattr(seen[-1], name))
+    found = kept_epochs(tmp_path / "run" / "bundle", watch.name, 23)
+    assert [one.epoch for one in found] == [1, 2, 3]
+    np.testing.assert_array_equal(read(found[1]).scores, seen[4].teacher_scores)
+    assert kept_epochs(tmp_path / "run" / "bundle", "another", 23) == ()
+    assert kept_epochs(tmp_path / "run" / "bundle", watch.name, 24) == ()
+    # the baseline has no teacher
+    assert kept_epochs(tmp_path / "run" / "baseline" / "bundle", watch.name, 23) == ()
     assert seen[-1].attention.shape == (1, 23)
     assert seen[-1].evidence.shape == (23, 2)
 

@@ -35,6 +35,8 @@ class HideBy:
     """Share of the high candidates that are hidden, by chance, in (0, 1]."""
     seed: int = 0
     """Of what is left to chance."""
+    scores: NDArray[np.float32] | None = field(default=None, compare=False)
+    """Scores to mask by, shape (N,): a teacher's of an earlier epoch; None: the model's."""
 
     def __post_init__(self) -> None:
         for name in ("mask_ratio_high", "mask_ratio_low", "mask_ratio_random"):
@@ -67,6 +69,8 @@ class HideMore:
 
     shares: tuple[float, ...] = field(default=SHARES)
     """Shares hidden, each in [0, 1]."""
+    scores: NDArray[np.float32] | None = field(default=None, compare=False)
+    """Scores to hide by, shape (N,), as in `HideBy`."""
 
 
 @dataclass(frozen=True)

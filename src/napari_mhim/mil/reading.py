@@ -139,9 +139,9 @@ class Reading:
         yield self._score(kept.to(self._scores.device))
 
     def _hide_more(self, question: HideMore) -> Iterator[Answer]:
-        rows = []
+        rows, scores = [], self._scores_for(question)
         for share in question.shares:
-            hidden = high_mask(self._scores, share, fusion=self._fusion)
+            hidden = high_mask(scores, share, fusion=self._fusion)
             rows.append(self._score(~hidden).probabilities)
         yield Curve(np.asarray(question.shares, np.float64), np.stack(rows))
 
@@ -151,20 +151,21 @@ class Reading:
     def _parts(self, question: HideBy) -> tuple[Tensor, Tensor]:
         """Give the bits of each patch, shape (N,) uint8, and what is hidden, (N,) bool."""
         n, device = len(self), self._scores.device
+        scores = self._scores_for(question)
         # the same draw whatever the ratios: a slider moves the mask and not the dice
         generator = torch.Generator().manual_seed(question.seed)
         keys = random_keys(2 * n, generator=generator).view(2, n).to(device)
         high = high_mask(
-            self._scores,
+            scores,
             question.mask_ratio_high,
             question.high_keep_share,
             self._fusion,
             keys[1],
         )
-        low = low_mask(self._scores, question.mask_ratio_low, self._fusion)
+        low = low_mask(scores, question.mask_ratio_low, self._fusion)
         random = random_mask(keys[0], question.mask_ratio_random)
         hidden = hybrid_mask(
-            self._scores,
+            scores,
             mask_ratio_high=question.mask_ratio_high,
             mask_ratio_low=question.mask_ratio_low,
             mask_ratio_random=question.mask_ratio_random,
@@ -174,6 +175,17 @@ class Reading:
         )
         parts = (HIGH * high + LOW * low + RANDOM * random) * hidden
         return parts.to(torch.uint8), hidden
+
+    def _scores_for(self, question: HideBy | HideMore) -> Tensor:
+        """Give the scores that a question masks by, shape (H, N)."""
+        if question.scores is None:
+            return self._scores
+        if question.scores.shape != (len(self),):
+            raise FeatureMismatchError(
+                f"the epoch's scores speak of {len(question.scores)} patches, the slide's "
+                f"features have {len(self)}; choose the finished model's own"
+            )
+        return torch.from_numpy(question.scores)[None].to(self._scores.device)
 
     @torch.no_grad()
     def _score(self, kept: Tensor) -> Score:

@@ -35,7 +35,7 @@ from napari_mhim.mil.recipe import Losses, Recipe
 from napari_mhim.mil.run import RunFolder
 from napari_mhim.mil.scoring import Scores, resident, score
 from napari_mhim.mil.start import Start, keep_still, take_up
-from napari_mhim.mil.watching import Watched, keep, look
+from napari_mhim.mil.watching import Watched, look
 
 
 @dataclass
@@ -302,7 +302,7 @@ class Stage:
             return None
         epoch = self._standing.epoch
         seen = look(self._recipe, self._put(x), self.name, epoch, watch.name)
-        keep(self.folder.scores_path(epoch), seen)
+        seen.keep(self.folder.scores_path(epoch))
         return seen
 
     def _keep(self, done: EpochDone) -> None:

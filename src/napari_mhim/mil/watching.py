@@ -8,10 +8,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from napari_mhim.mil.kept_epochs import keep
 from napari_mhim.mil.masking import high_mask
 from napari_mhim.mil.recipe import Recipe
 from napari_mhim.mil.scoring import as_array, scores_of
-from napari_mhim.workspace import writing
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +42,11 @@ class Watched:
     """That share, in [0, 1); 0 where the recipe hides nothing."""
     has_teacher: bool
     """Whether a teacher scored; without one the student's own scores stand in."""
+
+    def keep(self, path: Path) -> None:
+        """Write it into a run's folder, whole or not at all; WorkspaceError where it fails."""
+        arrays = {k: v for k, v in vars(self).items() if isinstance(v, np.ndarray)}
+        keep(path, arrays, self.slide, self.has_teacher)
 
 
 @torch.no_grad()
@@ -85,10 +90,3 @@ def look(recipe: Recipe, x: Tensor, stage: str, epoch: int, slide: str) -> Watch
         mask_ratio_high=ratio,
         has_teacher=recipe.teacher is not None,
     )
-
-
-def keep(path: Path, seen: Watched) -> None:
-    """Write an epoch's arrays, whole or not at all; WorkspaceError where that fails."""
-    arrays = {k: v for k, v in vars(seen).items() if isinstance(v, np.ndarray)}
-    with writing(path) as part, part.open("wb") as file:
-        np.savez(file, allow_pickle=False, **arrays)

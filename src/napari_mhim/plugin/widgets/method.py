@@ -4,10 +4,17 @@ from typing import Any
 
 import numpy as np
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QComboBox, QFormLayout, QSpinBox, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFormLayout,
+    QSlider,
+    QSpinBox,
+    QVBoxLayout,
+    QWidget,
+)
 from superqt import QLabeledDoubleSlider
 
-from napari_mhim.mil.questions import HideMore
+from napari_mhim.errors import MhimError
 from napari_mhim.plugin import words
 from napari_mhim.plugin.desk import Desk
 from napari_mhim.plugin.palette import PART_COLOURS
@@ -52,11 +59,19 @@ class MethodView(QWidget):  # type: ignore[misc]
         for name, slider in self.sliders.items():
             self._form.addRow(_SLIDERS[name][0], slider)
         self._form.addRow("seed", self.seed)
+        self.epoch = QSlider(Qt.Orientation.Horizontal)
+        self.epoch.setToolTip(
+            "What the teacher would have hidden after an earlier epoch of its training; "
+            "at the right end: the finished teacher."
+        )
+        self._form.addRow("epoch", self.epoch)
         column.addLayout(self._form)
         self.reset = button(
             "As trained", "Back to the share this model was trained with.", self._reset
         )
         column.addWidget(self.reset)
+        self.whose = label(small=True)
+        column.addWidget(self.whose)
         self.found = label()
         self.key = label(_legend(), small=True)
         self.curve = ShareCurve()
@@ -87,6 +102,7 @@ class MethodView(QWidget):  # type: ignore[misc]
         for slider in self.sliders.values():
             slider.valueChanged.connect(self._ask)
         self.seed.valueChanged.connect(self._ask)
+        self.epoch.valueChanged.connect(self._choose_epoch)
         state = self._desk.state
         state.events.result.connect(self._start, max_args=0)
         state.events.bundle.connect(self._start, max_args=0)
@@ -103,14 +119,42 @@ class MethodView(QWidget):  # type: ignore[misc]
         self.refused.setVisible(reason is not None)
         for widget in (*self.sliders.values(), self.strategy, self.seed, self.reset):
             widget.setEnabled(reason is None)
+        desk = self._desk.state
+        if reason is None and desk.bundle is not None and desk.result is not None:
+            self.state.look(desk.bundle.path, desk.result)
+        n = len(self.state.epochs)
+        self.epoch.blockSignals(True)
+        self.epoch.setRange(0, n)
+        self.epoch.blockSignals(False)
+        self._form.setRowVisible(self.epoch, n > 0)
+        self.whose.setVisible(n > 0)
         if reason is None:
             self._reset()
-            self._desk.talk.ask(HideMore(), self.state.take)
+
+    def _choose_epoch(self, place: int) -> None:
+        try:
+            self.state.choose(place)
+        except MhimError as err:
+            self._desk.state.tell(err)
+            return
+        self._ask_curve()
+        self._ask()
+
+    def _ask_curve(self) -> None:
+        result = self._desk.state.result
+        if result is not None:
+            self.whose.setText(self.state.whose(result.target))
+        self._desk.talk.ask(self.state.curve_question(), self.state.take)
 
     def _reset(self) -> None:
         result = self._desk.state.result
         if result is None:
             return
+        self.state.choose(len(self.state.epochs))
+        self.epoch.blockSignals(True)
+        self.epoch.setValue(len(self.state.epochs))
+        self.epoch.blockSignals(False)
+        self._ask_curve()
         for widget in (*self.sliders.values(), self.strategy, self.seed):
             widget.blockSignals(True)
         self.strategy.setCurrentText("HAM")
