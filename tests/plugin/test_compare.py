@@ -166,6 +166,7 @@ class TestWindow:
         wanted = dock.state.baseline.contribution - dock.state.result.contribution
         assert np.nanmax(found[DIFFERENCE].data) == pytest.approx(wanted[:, 1].max())
         view.minus.click()
+        settle(3)  # it goes in a turn of its own
         assert len(viewer.layers) == n_layers
         assert dock.canvas.layers()[HARD].visible
         # taken away by hand, the button comes up again

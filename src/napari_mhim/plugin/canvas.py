@@ -4,8 +4,7 @@ No Qt: works on a ``ViewerModel`` without a window. The layers are the truth; wh
 user removes is gone, and nothing here holds on to it.
 """
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -16,26 +15,21 @@ from napari_mhim.mil.result import SlideResult
 from napari_mhim.phantom.truth import PhantomTruth
 from napari_mhim.plugin import overlays
 from napari_mhim.plugin.flying import fly, frame
+from napari_mhim.plugin.measures import FIRST
 from napari_mhim.plugin.open_slides import close_with_layers, open_slide, slide_of, what
 from napari_mhim.plugin.overlays import (
     ATTENTION,
-    DIFFERENCE,
     EVIDENCE,
     HARD,
     HIDDEN,
     OURS,
     SLIDE,
-    TRUTH,
     LayerTuple,
 )
 from napari_mhim.plugin.palette import RING_COLOUR, RING_IN_VIEW_COLOUR
-from napari_mhim.plugin.register import grid_transform, slide_transform
+from napari_mhim.plugin.placing import ASIDE, PARTS, Placing, move, show_other
 from napari_mhim.plugin.state.desk import DeskState, OpenSlide
 from napari_mhim.slide import Slide
-
-PARTS = (SLIDE, EVIDENCE, ATTENTION, HIDDEN, DIFFERENCE, TRUTH, HARD)
-"""Our layers, bottom to top; the difference is there only while it is looked at."""
-_ON_GRID = (EVIDENCE, ATTENTION, HIDDEN, DIFFERENCE)
 
 
 class Canvas:
@@ -61,9 +55,9 @@ class Canvas:
         self.viewer = viewer
         self.state = state
         self.later = later
-        self._is_adding = False
+        self._placing = Placing(viewer, later)
         self._held: list[Layer] = []
-        self._live_layers: list[Layer] = []  # there for a model in training alone
+        self._has_live_layers = False  # there for a model in training alone
         self._was_live: SlideResult | None = None
         close_with_layers(viewer.layers)
         viewer.layers.events.inserted.connect(self._on_inserted)
@@ -75,13 +69,14 @@ class Canvas:
         self.adopt()
 
     def release(self) -> None:
-        """Stop listening to the viewer; its layers stay."""
+        """Stop listening to the viewer; its layers stay, and no other comes."""
         self.viewer.layers.events.inserted.disconnect(self._on_inserted)
         self.viewer.layers.events.removed.disconnect(self._on_removed)
         self.state.events.shows_baseline.disconnect(self._swap)
         self.state.events.compared.disconnect(self._swap_other)
         self.state.events.live.disconnect(self._draw_live)
         self.state.events.measure.disconnect(self._measure)
+        self._placing.stop()
 
     def layers(self) -> dict[str, Layer]:
         """Give our layers by part; of two alike the upper one."""
@@ -100,8 +95,9 @@ class Canvas:
     def make_slide_active(self) -> None:
         """Make the slide the active layer: a click on another would move rings or draw."""
         slide = self.layers().get(SLIDE)
-        if slide is not None:
-            self.viewer.layers.selection.active = slide
+        selection = self.viewer.layers.selection
+        if slide is not None and selection.active is not slide:
+            selection.active = slide
 
     def open(self, path: str, scene: int = 0) -> None:
         """Open a slide in place of the one on screen.
@@ -123,10 +119,11 @@ class Canvas:
         self.put([overlays.slide_layer(slide)])
 
     def make_room(self) -> None:
-        """Take our layers away; a slide's file is closed with its layer."""
+        """Take our layers away; a slide's file is closed with its layer, a moment later."""
+        self._set_aside(self.layers().values())
         for layer in [one for one in self.viewer.layers if what(one).get("part")]:
             # some go by themselves, with the slide
-            if layer in self.viewer.layers:
+            if layer in self.viewer.layers and what(layer)["part"] != ASIDE:
                 self.viewer.layers.remove(layer)
 
     def put(self, tuples: list[LayerTuple]) -> None:
@@ -137,12 +134,7 @@ class Canvas:
         tuples : list of LayerTuple
             Bottom to top.
         """
-        self._is_adding = True
-        try:
-            for data, kwargs, kind in tuples:
-                self.viewer.add_layer(Layer.create(data, dict(kwargs), kind))
-        finally:
-            self._is_adding = False
+        self._placing.place(tuples)
         self.adopt()
         self.make_slide_active()
         self.look_at_all()
@@ -164,16 +156,12 @@ class Canvas:
         truth : PhantomTruth, optional
             Where a made slide's lesions are.
         """
-        self.drop_result()
+        self.state.measure, self.state.live = FIRST, None
+        self._held = []
         tuples = overlays.result_layers(result, result.target, self.state.mpp, truth)
         for _, kwargs, _ in tuples:
             kwargs["metadata"][OURS].update(truth=truth, baseline=baseline)
-        self._is_adding = True
-        try:
-            for data, kwargs, kind in tuples:
-                self.viewer.add_layer(Layer.create(data, dict(kwargs), kind))
-        finally:
-            self._is_adding = False
+        self._placing.place(tuples, instead_of=self._overlays())
         self.adopt()
         self.make_slide_active()
 
@@ -209,16 +197,10 @@ class Canvas:
         mpp : float
             Micrometres per level-0 pixel, both ways.
         """
+        self.finish()
         self.state.given_mpp = mpp
         self.state.n_patches = None
-        for part, layer in self.layers().items():
-            result = what(layer).get("result")
-            if part in _ON_GRID and result is not None:
-                place = grid_transform(result.grid, self.state.mpp)
-            else:
-                place = slide_transform(self.state.mpp)
-            layer.scale, layer.translate = place.scale, place.translate
-            layer.units = place.units
+        move(self.layers(), self.state.mpp)
         self.look_at_all()
 
     def look_at_all(self) -> None:
@@ -235,6 +217,7 @@ class Canvas:
         number : int
             From 0; counted round, so that -1 is the last.
         """
+        self.finish()
         hard, shown = self.layers().get(HARD), self.state.shown
         if hard is None or shown is None or not len(hard.data):
             return
@@ -258,7 +241,10 @@ class Canvas:
         parts : ndarray, shape (N,), uint8, optional
             Bits of ``mil.questions`` for each patch; the result's own mask where not given.
         """
-        layer, shown = self.layers().get(HIDDEN), self.state.shown
+        shown = self.state.shown
+        if shown is not None:
+            self.finish()
+        layer = self.layers().get(HIDDEN)
         if layer is None or shown is None:
             return
         data, kwargs, _ = (
@@ -272,6 +258,7 @@ class Canvas:
 
     def show_only(self, *parts: str) -> None:
         """Show these overlays and no other of ours; the slide stays as it is."""
+        self.finish()
         for part, layer in self.layers().items():
             if part != SLIDE:
                 layer.visible = part in parts
@@ -280,8 +267,8 @@ class Canvas:
         """Hide the overlays until :meth:`let_overlays_back`."""
         if self._held:
             return
-        self._held = [layer for part, layer in self.layers().items() if part != SLIDE]
-        self._held = [layer for layer in self._held if layer.visible]
+        self.finish()
+        self._held = [layer for layer in self._overlays() if layer.visible]
         for layer in self._held:
             layer.visible = False
 
@@ -293,37 +280,53 @@ class Canvas:
 
     def drop_result(self) -> None:
         """Take all overlays away; the slide stays."""
+        self._set_aside(self._overlays())
+
+    def finish(self) -> None:
+        """Put layers on now that would come a moment later, and take off those that go."""
+        self._placing.finish()
+
+    def take_away(self, layer: Layer | None) -> None:
+        """Take a layer of ours away: out of sight at once, off the list a moment later.
+
+        Parameters
+        ----------
+        layer : Layer or None
+            One that is off the list already is left alone.
+        """
+        if layer is not None:
+            self._placing.set_aside([layer])
+
+    def apply_looks(self, looks: dict[str, tuple[bool, float]]) -> None:
+        """Show overlays, and as strongly, as it says; those still to come too.
+
+        Parameters
+        ----------
+        looks : dict
+            Part to whether it is shown, and its opacity.
+        """
         for part, layer in self.layers().items():
-            if part != SLIDE:
-                self.viewer.layers.remove(layer)
+            if part in looks:
+                layer.visible, layer.opacity = looks[part]
+        self._placing.restyle(looks)
+
+    def _overlays(self) -> list[Layer]:
+        return [layer for part, layer in self.layers().items() if part != SLIDE]
+
+    def _set_aside(self, layers: Iterable[Layer]) -> None:
+        gone = list(layers)
+        self._placing.drop_coming()
+        self._held = [layer for layer in self._held if layer not in gone]
+        self._placing.set_aside(gone)
+        self._forget_what_is_gone()
 
     def _swap(self) -> None:
         """Draw the other model's result into the layers there are: colours stay the same."""
         shown, state = self.state.shown, self.state
         if shown is None:
             return
-        fresh = {
-            kwargs["metadata"][OURS]["part"]: (data, kwargs)
-            for data, kwargs, _ in overlays.result_layers(
-                shown, shown.target, state.mpp
-            )
-        }
-        for part, layer in self.layers().items():
-            if part not in fresh:
-                continue
-            data, kwargs = fresh[part]
-            layer.data = data
-            if part == HARD:
-                # new points take napari's own look
-                layer.size, layer.symbol = kwargs["size"], kwargs["symbol"]
-                layer.features = kwargs["features"]
-                layer.border_color = kwargs["border_color"]
-                layer.face_color = kwargs["face_color"]
-                layer.border_width = kwargs["border_width"]
-                layer.selected_data = set()
-            else:
-                layer.scale, layer.translate = kwargs["scale"], kwargs["translate"]
-            layer.metadata[OURS]["result"] = shown
+        self.finish()
+        show_other(self.layers(), shown, state.mpp)
         self._measure()
         state.ring = -1
 
@@ -331,20 +334,15 @@ class Canvas:
         """Draw what a model in training says, or again what was there before it."""
         live, state = self.state.live, self.state
         if live is None:
-            gone, self._live_layers = self._live_layers, []
-            # a slide may be on its way out: its layers go with it
-            self.later(partial(self._drop, gone))
+            if self._has_live_layers:
+                self._has_live_layers = False
+                # a slide may be on its way out: its layers go with it
+                self.later(self._drop_live)
         elif EVIDENCE not in self.layers():
-            self._is_adding = True
-            try:
-                for data, kwargs, kind in overlays.result_layers(
-                    live, live.target, state.mpp
-                ):
-                    layer = Layer.create(data, dict(kwargs), kind)
-                    self._live_layers.append(self.viewer.add_layer(layer))
-            finally:
-                self._is_adding = False
+            self._placing.place(overlays.result_layers(live, live.target, state.mpp))
             self.make_slide_active()
+            self._has_live_layers, self._was_live = True, live
+            return
         self._was_live = live or self._was_live
         shown, evidence = state.shown, self.layers().get(EVIDENCE)
         if shown is not None and evidence is not None:
@@ -353,10 +351,10 @@ class Canvas:
             evidence.contrast_limits_range = (-limit, limit)
             evidence.contrast_limits = (-limit, limit)
 
-    def _drop(self, layers: list[Layer]) -> None:
-        for layer in layers:
-            if layer in self.viewer.layers:
-                self.viewer.layers.remove(layer)
+    def _drop_live(self) -> None:
+        # a result may be there by now, in these layers
+        if self.state.live is None and self.state.result is None:
+            self._set_aside(self._overlays())
 
     def _swap_other(self) -> None:
         if self.state.shows_baseline:
@@ -364,7 +362,10 @@ class Canvas:
 
     def _measure(self) -> None:
         """Draw the measure that was chosen into the attention layer."""
-        layer, shown = self.layers().get(ATTENTION), self.state.shown
+        shown = self.state.shown
+        if shown is not None:
+            self.finish()
+        layer = self.layers().get(ATTENTION)
         if layer is None or shown is None:
             return
         data, kwargs, _ = overlays.attention_layer(
@@ -378,20 +379,23 @@ class Canvas:
             layer.contrast_limits = kwargs["contrast_limits"]
 
     def _on_inserted(self, event: Any) -> None:
-        if not self._is_adding and what(event.value).get("part") in PARTS:
+        if not self._placing.is_adding and what(event.value).get("part") in PARTS:
             self.adopt()
             # napari is about to make the new layer the active one
             self.later(self.make_slide_active)
 
     def _on_removed(self, event: Any) -> None:
-        if self._is_adding or not what(event.value).get("part"):
+        if what(event.value).get("part") not in PARTS:
             return
         self._held = [layer for layer in self._held if layer is not event.value]
-        if self.state.slide is not None:
-            self._forget_what_is_gone()
+        self._forget_what_is_gone()
 
     def _forget_what_is_gone(self) -> None:
         found = self.layers()
+        if SLIDE not in found or not {EVIDENCE, HARD} & set(found):
+            self._placing.drop_coming()
+        if self.state.slide is None:
+            return
         if SLIDE not in found:
             self.state.slide = None
         elif not {EVIDENCE, HARD} & set(found):

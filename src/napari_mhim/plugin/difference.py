@@ -98,7 +98,7 @@ class Difference:
         found = self._canvas.layers()
         if DIFFERENCE not in found:
             return
-        self._canvas.viewer.layers.remove(found[DIFFERENCE])
+        self._canvas.take_away(found[DIFFERENCE])
         self._canvas.show_only(*self._shown_before)
 
 

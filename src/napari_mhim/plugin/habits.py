@@ -77,9 +77,7 @@ class Habits:
 
     def apply_looks(self) -> None:
         """Show the overlays that were shown before, as strongly; the view stays."""
-        for part, layer in self._canvas.layers().items():
-            if part in self._looks:
-                layer.visible, layer.opacity = self._looks[part]
+        self._canvas.apply_looks(self._looks)
 
     def view(self) -> View | None:
         """Give where one looks now, None without a slide."""

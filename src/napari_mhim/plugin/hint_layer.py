@@ -46,8 +46,7 @@ class HintLayer:
         layer, self._layer = self._layer, None
         if layer is not None:
             layer.events.data.disconnect(self._on_data)
-            if layer in self._canvas.viewer.layers:
-                self._canvas.viewer.layers.remove(layer)
+            self._canvas.take_away(layer)
 
     def show(self, regions: Sequence[Region], classes: Sequence[str]) -> None:
         """Draw regions in the colours of their classes.

@@ -45,8 +45,7 @@ class Marking:
         self._canvas.viewer.layers.events.removed.disconnect(self._on_removed)
         if self._layer is not None:
             self._layer.events.data.disconnect(self._on_data)
-            if self._layer in self._canvas.viewer.layers:
-                self._canvas.viewer.layers.remove(self._layer)
+            self._canvas.take_away(self._layer)
             self._layer = None
 
     def draw(self) -> None:

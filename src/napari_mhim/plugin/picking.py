@@ -261,8 +261,7 @@ class Picking:
 
     def _take_away(self) -> None:
         layer, self._layer = self._layer, None
-        if layer is not None and layer in self._canvas.viewer.layers:
-            self._canvas.viewer.layers.remove(layer)
+        self._canvas.take_away(layer)
 
     def _on_removed(self, event: Any) -> None:
         if event.value is self._layer:

@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QScrollArea, QTabWidget, QVBoxLayout, QWidget
 
 from napari_mhim.errors import MhimError
 from napari_mhim.mil.result import SlideResult
+from napari_mhim.plugin import warming
 from napari_mhim.plugin.canvas import Canvas
 from napari_mhim.plugin.desk import Desk
 from napari_mhim.plugin.open_slides import what
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     import napari
 
 _WIDTH = 360
+_TURN_MS = 10
+"""Between two pieces of work: what the reader does and what is to be drawn comes first."""
 _PAINTED_MS = 500
 """By then a sample is on screen: finding the device imports torch, which takes a whole core."""
 
@@ -47,7 +50,7 @@ class MhimDock(QWidget):  # type: ignore[misc]
         settings = load_settings()
         self.state = DeskState()
         self.runs = Runs(self.state, Path(settings.workspace), settings.device)
-        self.canvas = Canvas(viewer, self.state, partial(QTimer.singleShot, 0))
+        self.canvas = Canvas(viewer, self.state, partial(QTimer.singleShot, _TURN_MS))
         self.talk = Talk(
             self.state,
             lambda: self.runs.workspace,
@@ -154,12 +157,14 @@ class MhimDock(QWidget):  # type: ignore[misc]
         layers : list of LayerTuple
             Bottom to top, as ``show.layers`` gives them.
         """
-        self.canvas.make_room()
+        self.make_room()
         self.canvas.put(layers)
+        self.canvas.finish()
 
     def make_room(self) -> None:
         """Take the slide on screen away."""
         self.canvas.make_room()
+        self.canvas.finish()
 
     def _add_tab(self, tab: QWidget, name: str, tip: str) -> None:
         area = QScrollArea()
@@ -217,6 +222,8 @@ class MhimDock(QWidget):  # type: ignore[misc]
             getattr(view, name).click()  # nothing, where it is not enabled
 
     def _begin(self) -> None:
+        warming.warm()
+        warming.spare_the_collector()
         soon = QTimer(self)
         soon.setSingleShot(True)
         soon.timeout.connect(self._ask_device)
@@ -228,6 +235,7 @@ class MhimDock(QWidget):  # type: ignore[misc]
             self.runs.choose_bundle(last)
 
     def _ask_device(self) -> None:
+        warming.spare_the_collector()  # of what has been loaded since
         # the user may have asked for another one by now
         if not (self.state.device or self.state.problem):
             self.runs.ask_device(self.runs.wanted_device)
@@ -267,6 +275,7 @@ def _clean_up(
     tabs: tuple[SlidesTab, ReviewTab, Section, Section, TrainTab],
     bound: list[str],
 ) -> None:
+    warming.cool()
     keys.unbind(viewer, bound)
     desk.runs.stop_all()
     desk.talk.release()

@@ -6,8 +6,8 @@ from typing import Any
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout, QWidget
 
+from napari_mhim.mil.result import SlideResult
 from napari_mhim.plugin import words
-from napari_mhim.plugin.canvas import PARTS
 from napari_mhim.plugin.desk import Desk
 from napari_mhim.plugin.overlays import (
     ATTENTION,
@@ -18,6 +18,7 @@ from napari_mhim.plugin.overlays import (
     SLIDE,
     TRUTH,
 )
+from napari_mhim.plugin.placing import PARTS
 from napari_mhim.plugin.widgets.compare import Compare
 from napari_mhim.plugin.widgets.evidence_row import EvidenceRow
 from napari_mhim.plugin.widgets.gallery import Patches
@@ -75,7 +76,7 @@ class ReviewTab(QWidget):  # type: ignore[misc]
         state, canvas = desk.state, desk.canvas
         self._state, self._canvas = state, canvas
         self.rows: dict[str, LayerRow] = {}
-        self._rows_show: tuple[Any, list[Any]] | None = None
+        self._rows_show: SlideResult | None = None
         column = QVBoxLayout(self)
         column.setSpacing(6)
         self.nothing = label()
@@ -121,7 +122,8 @@ class ReviewTab(QWidget):  # type: ignore[misc]
         layers = self._canvas.viewer.layers
         layers.events.inserted.disconnect(self._layers_changed)
         layers.events.removed.disconnect(self._layers_changed)
-        self._clear_rows()
+        for part in list(self.rows):
+            self._take_row(part)
         self.unlike.release()
         for section in self.sections.values():
             section.release()
@@ -194,17 +196,18 @@ class ReviewTab(QWidget):  # type: ignore[misc]
 
     def _make_rows(self) -> None:
         """Give each overlay its row; rows of layers that stay are kept as they are."""
-        found = self._canvas.layers()
+        found, shown = self._canvas.layers(), self._state.shown
         wanted = [part for part in reversed(PARTS) if part in found and part != SLIDE]
-        shown = self._state.shown
-        now = (shown, [found[part] for part in wanted])
-        if now == self._rows_show:
-            return
-        self._rows_show = now
-        self._clear_rows()
-        for part in wanted:
-            self.rows[part] = self._row(part, found[part])
-            self._rows_column.addWidget(self.rows[part])
+        for part in list(self.rows):
+            is_new_result = self._rows_show is not shown
+            if is_new_result or found.get(part) is not self.rows[part].layer:
+                self._take_row(part)
+        self._rows_show = shown
+        for place, part in enumerate(wanted):
+            if part not in self.rows:
+                self.rows[part] = self._row(part, found[part])
+                self._rows_column.insertWidget(place, self.rows[part])
+        self.rows = {part: self.rows[part] for part in wanted}
 
     def _row(self, part: str, layer: Any) -> LayerRow:
         shown = self._state.shown
@@ -214,14 +217,13 @@ class ReviewTab(QWidget):  # type: ignore[misc]
             return EvidenceRow(layer, shown, self._state.mpp)
         return LayerRow(part, layer, self._meaning(part))
 
-    def _clear_rows(self) -> None:
-        for row in self.rows.values():
-            row.release()
-            self._rows_column.removeWidget(row)
-            # deleted only when the event loop comes round: till then it would be seen
-            row.hide()
-            row.deleteLater()
-        self.rows = {}
+    def _take_row(self, part: str) -> None:
+        row = self.rows.pop(part)
+        row.release()
+        self._rows_column.removeWidget(row)
+        # deleted only when the event loop comes round: till then it would be seen
+        row.hide()
+        row.deleteLater()
 
     def _meaning(self, part: str) -> str:
         shown = self._state.shown
