@@ -4,16 +4,13 @@ No Qt: works on a ``ViewerModel`` without a window.
 """
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import numpy as np
 from napari.layers import Shapes
-from napari.layers.base import ActionType
 from numpy.typing import NDArray
 
-from napari_mhim.plugin import overlays
 from napari_mhim.plugin.canvas import Canvas
-from napari_mhim.plugin.open_slides import what
+from napari_mhim.plugin.drawing import DrawingLayer
 from napari_mhim.plugin.overlays import MARKED
 from napari_mhim.plugin.palette import MARKED_COLOUR
 
@@ -24,8 +21,8 @@ _PAINT = MARKED_COLOUR + "80"
 """A stroke hides what it covers by half."""
 
 
-class Marking:
-    """The layer of marked areas; the layer is the truth, and may be removed at any time.
+class Marking(DrawingLayer):
+    """The layer of marked areas.
 
     Parameters
     ----------
@@ -36,17 +33,8 @@ class Marking:
     """
 
     def __init__(self, canvas: Canvas, on_change: Callable[[Outlines], None]) -> None:
-        self._canvas, self._on_change = canvas, on_change
-        self._layer: Shapes | None = None
-        canvas.viewer.layers.events.removed.connect(self._on_removed)
-
-    def release(self) -> None:
-        """Stop listening, and take the layer away."""
-        self._canvas.viewer.layers.events.removed.disconnect(self._on_removed)
-        if self._layer is not None:
-            self._layer.events.data.disconnect(self._on_data)
-            self._canvas.take_away(self._layer)
-            self._layer = None
+        super().__init__(canvas, MARKED, "Marked area")
+        self._on_change = on_change
 
     def draw(self) -> None:
         """Let the reader draw one area with a lasso."""
@@ -74,46 +62,23 @@ class Marking:
             self._layer.data = []
             self._tell()
 
-    def _begin(self, mode: str, colour: str, width_px: float) -> None:
-        slide = self._canvas.state.slide
-        if slide is None:
-            return
-        if self._layer is None:
-            data, kwargs, _ = overlays.marked_layer(slide.name, self._canvas.state.mpp)
-            self._layer = Shapes(data, **kwargs)
-            self._canvas.viewer.add_layer(self._layer)
-            self._layer.events.data.connect(self._on_data)
-        layer = self._layer
-        self._canvas.viewer.layers.selection.active = layer
-        # what is selected would take the new width and colour, too
-        layer.selected_data = set()
-        layer.current_edge_color, layer.current_edge_width = colour, width_px
-        layer.mode = mode
-
-    def _on_data(self, event: Any) -> None:
-        if event.action not in (
-            ActionType.ADDED,
-            ActionType.CHANGED,
-            ActionType.REMOVED,
-        ):
-            return
-        if event.action is ActionType.ADDED and self._layer is not None:
-            # the next click must not draw or move anything
-            self._layer.mode = "pan_zoom"
-            self._canvas.make_slide_active()
+    def changed(self, is_new: bool) -> None:
+        """Hand the outlines over."""
         self._tell()
+
+    def gone(self) -> None:
+        """Say that no area is marked any more."""
+        self._tell()
+
+    def _begin(self, mode: str, colour: str, width_px: float) -> None:
+        layer = self.begin(mode)
+        if layer is not None:
+            # what is selected would take the new width and colour, too
+            layer.selected_data = set()
+            layer.current_edge_color, layer.current_edge_width = colour, width_px
 
     def _tell(self) -> None:
         self._on_change([] if self._layer is None else list(_outlines(self._layer)))
-
-    def _on_removed(self, event: Any) -> None:
-        if event.value is self._layer or (
-            self._layer is not None and what(event.value).get("part") == MARKED
-        ):
-            assert self._layer is not None
-            self._layer.events.data.disconnect(self._on_data)
-            self._layer = None
-            self._tell()
 
 
 def stroke_outline(path: NDArray[np.float64], width: float) -> NDArray[np.float64]:
