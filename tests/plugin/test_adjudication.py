@@ -58,11 +58,15 @@ def test_it_goes_before_every_reader_s_and_the_table_s(differing) -> None:
 def test_training_and_tables_take_it(differing, tmp_path: Path) -> None:
     differing.say_adjudicated(1, "normal")
     differing.say_adjudicated(2, "not assessable")
+    differing.log.add(Said("d", "chair", LABEL, "tumour"))
     assert [one.label for one in differing.labelled()] == [
         *("normal", "normal", "not assessable", "tumour")
     ]
     path = tmp_path / "cohort.csv"
     worklist_files.save_table(str(path), differing.labelled(), differing.classes)
+    sources = {row.slide: row.label_source for row in Cohort.read(path).rows}
+    settled = {"b": "adjudicated", "c": "adjudicated"}
+    assert sources == {"a": "", **settled, "d": "reader"}
     trained = {row.slide: row.label for row in Cohort.read(path).trainable().rows}
     assert trained == {"a": "normal", "b": "normal", "d": "tumour"}
 

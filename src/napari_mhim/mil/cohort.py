@@ -6,7 +6,7 @@ import io
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,8 @@ class CohortRow:
     """Hospital or scanner, "" when unknown."""
     fold: int | None = None
     """Fold of a cross-validation that tests it, None where the table does not say."""
+    label_source: str = field(default="", compare=False)
+    """Where the label comes from: "adjudicated", "reader", or "" for a table's own."""
 
 
 COLUMNS = tuple(field.name for field in fields(CohortRow))
@@ -158,10 +160,12 @@ class Cohort:
         target = Path(path)
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(COLUMNS)
+        says = any(row.label_source for row in self.rows)
+        columns = [name for name in COLUMNS if says or name != "label_source"]
+        writer.writerow(columns)
         for row in self.rows:
             values = {**vars(row), "path": _relative(row.path, target.parent)}
-            writer.writerow([values[column] for column in COLUMNS])
+            writer.writerow([values[column] for column in columns])
         with writing(target) as part:
             part.write_text(text.getvalue(), encoding="utf-8")
 

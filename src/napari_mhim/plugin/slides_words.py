@@ -47,7 +47,7 @@ ADJUDICATE = (
 )
 SAVE = (
     "Write the list as CSV, to train or evaluate on: the adjudicated label, else yours, "
-    "else the table's."
+    "else the table's. Its column label_source says which."
 )
 FILTER_NAMES = {
     ALL: "All slides",

@@ -253,8 +253,15 @@ class WorklistState:
     def labelled(self) -> tuple[CohortRow, ...]:
         """Give the slides with the labels in force, as far as the reader may see them."""
         return tuple(
-            replace(one, label=self.label(row)) for row, one in enumerate(self.rows)
+            replace(one, label=self.label(row), label_source=self.label_source(row))
+            for row, one in enumerate(self.rows)
         )
+
+    def label_source(self, row: int) -> str:
+        """Give where the label in force comes from, as ``CohortRow`` has it."""
+        if self.adjudicated(row):
+            return "adjudicated"
+        return "reader" if self.own_label(row) else self.rows[row].label_source
 
     # --- which lines are shown
 
