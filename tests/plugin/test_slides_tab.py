@@ -86,6 +86,7 @@ def told(line: list[str], column: str) -> str:
 
 
 def parts(dock) -> set[str]:
+    dock.canvas.finish()  # some come a moment later
     return set(dock.canvas.layers())
 
 
@@ -219,6 +220,7 @@ class TestOpening:
 
     def test_zoom_and_overlays_stay_from_slide_to_slide(self, dock, viewer) -> None:
         dock.worklist.open_row(row(dock, "both"))
+        dock.canvas.finish()
         layers = dock.canvas.layers()
         layers[EVIDENCE].visible, layers[ATTENTION].visible = False, True
         layers[ATTENTION].opacity = 0.25
