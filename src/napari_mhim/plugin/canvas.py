@@ -42,8 +42,7 @@ class Canvas:
     state : DeskState
         What the dock shows.
     later : callable, optional
-        Calls what it is given when napari has finished what it is at; the dock gives
-        Qt's event loop. Without it, at once.
+        Calls what it is given when napari is done; Qt's loop. Without it, at once.
     """
 
     def __init__(
@@ -121,9 +120,10 @@ class Canvas:
     def make_room(self) -> None:
         """Take our layers away; a slide's file is closed with its layer, a moment later."""
         self._set_aside(self.layers().values())
-        for layer in [one for one in self.viewer.layers if what(one).get("part")]:
+        for layer in list(self.viewer.layers):
             # some go by themselves, with the slide
-            if layer in self.viewer.layers and what(layer)["part"] != ASIDE:
+            is_left = what(layer).get("part", ASIDE) != ASIDE
+            if is_left and layer in self.viewer.layers:
                 self.viewer.layers.remove(layer)
 
     def put(self, tuples: list[LayerTuple]) -> None:
@@ -305,10 +305,7 @@ class Canvas:
         looks : dict
             Part to whether it is shown, and its opacity.
         """
-        for part, layer in self.layers().items():
-            if part in looks:
-                layer.visible, layer.opacity = looks[part]
-        self._placing.restyle(looks)
+        self._placing.restyle(self.layers(), looks)
 
     def _overlays(self) -> list[Layer]:
         return [layer for part, layer in self.layers().items() if part != SLIDE]

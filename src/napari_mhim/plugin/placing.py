@@ -117,14 +117,21 @@ class Placing:
             self._aside.append(layer)
         self._ask_for_a_turn()
 
-    def restyle(self, looks: dict[str, tuple[bool, float]]) -> None:
-        """Let layers that are still to come be shown, and as strongly, as it says.
+    def restyle(
+        self, layers: Mapping[str, Layer], looks: Mapping[str, tuple[bool, float]]
+    ) -> None:
+        """Let layers be shown, and as strongly, as it says; those still to come too.
 
         Parameters
         ----------
-        looks : dict
+        layers : mapping of str to Layer
+            Our layers by part.
+        looks : mapping
             Part to whether it is shown, and its opacity.
         """
+        for part, layer in layers.items():
+            if part in looks:
+                layer.visible, layer.opacity = looks[part]
         for _, kwargs, _ in self._coming:
             part = kwargs["metadata"][OURS]["part"]
             if part in looks:
