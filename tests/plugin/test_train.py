@@ -263,6 +263,25 @@ def test_a_confusion_cell_filters_and_a_double_click_opens(
     name = view.errors.item(0, 0).text()
     view.errors.cellDoubleClicked.emit(0, 0)
     assert dock.state.slide.name == name
+    # the model looks at it, and one stands before its hardest patch
+    qtbot.waitUntil(lambda: not dock.state.job.is_busy, timeout=LONG)
+    assert dock.state.result.slide == name
+    assert dock.state.result.bundle_id == dock.state.bundle.id
+    rings = len(dock.state.rings())
+    assert dock.state.ring == (0 if rings else -1)
+
+
+@pytest.mark.slow
+def test_a_loss_that_is_no_number_is_told_and_nothing_is_lost(
+    dock, added: Path, qtbot
+) -> None:
+    ask(dock, added, NEW, epochs=3, recipe="plain", lr=1e30)
+    wait_for(qtbot, dock, Status.FAILED)
+    assert "learning rate" in dock.state.problem
+    assert dock.train.discard.isVisibleTo(dock.train)
+    dock.train.discard.click()
+    assert dock.trainings.unfinished_runs() == ()
+    assert dock.train.start.isVisibleTo(dock.train)
 
 
 def test_every_setting_of_the_config_is_in_the_form(dock) -> None:

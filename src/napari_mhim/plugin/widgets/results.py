@@ -17,6 +17,7 @@ from napari_mhim.errors import MhimError
 from napari_mhim.mil.bundle import Bundle, BundleConfig
 from napari_mhim.mil.review import Results, read_results
 from napari_mhim.plugin import training_words as said
+from napari_mhim.plugin.hardest import Hardest
 from napari_mhim.plugin.state.hints import wrong_with_hints
 from napari_mhim.plugin.trainings import Trainings
 from napari_mhim.plugin.widgets.judged import JudgedView
@@ -31,7 +32,7 @@ _FIGURES = (
 )
 _COLUMNS = ("slide", "role", "label", "model", "loss", "T − S")
 _TIPS = (
-    "Double-click opens the slide.",
+    "Double-click opens the slide at its hardest patch.",
     "What the slide was for this model.",
     "Its label.",
     "Class the model comes to at its cut-off.",
@@ -55,6 +56,7 @@ class ResultsView(QWidget):  # type: ignore[misc]
     def __init__(self, trainings: Trainings, worklist: Worklist) -> None:
         super().__init__()
         self._trainings, self._worklist = trainings, worklist
+        self._hardest = Hardest(trainings.desk)
         self._results: Results | None = None
         self._cell: tuple[str, str] | None = None
         column = QVBoxLayout(self)
@@ -86,7 +88,10 @@ class ResultsView(QWidget):  # type: ignore[misc]
         self.errors.setMinimumHeight(180)
         self.errors.cellDoubleClicked.connect(lambda row, _: self.open_row(row))
         self.open = button(
-            "Open slide", "Open the selected slide.", lambda: self.open_row()
+            "Open slide",
+            "Open the selected slide at its hardest patch; the model looks at it first, if "
+            "it has not.",
+            lambda: self.open_row(),
         )
         self.offer = label()
         for widget in (
@@ -100,6 +105,7 @@ class ResultsView(QWidget):  # type: ignore[misc]
 
     def release(self) -> None:
         """Stop listening."""
+        self._hardest.release()
         events = self._trainings.state.events
         events.bundle_path.disconnect(self.refresh)
         events.status.disconnect(self.refresh)
@@ -150,7 +156,7 @@ class ResultsView(QWidget):  # type: ignore[misc]
         self.offer.setVisible(bool(text))
 
     def open_row(self, row: int | None = None) -> None:
-        """Open a slide of the error review.
+        """Open a slide of the error review, close by its hardest patch.
 
         Parameters
         ----------
@@ -165,6 +171,8 @@ class ResultsView(QWidget):  # type: ignore[misc]
             self._worklist.open_file(path)
         except MhimError as err:
             self._trainings.desk.state.tell(err)
+            return
+        self._hardest.look()
 
     def _show_role(self) -> None:
         if self._results is not None and self._results.figures:
