@@ -122,7 +122,9 @@ def test_one_class_alone_has_no_curve_and_says_why(config) -> None:
     figures = {"val": figures_of(slides, one)}
     results = Results(one.classes, figures, tuple(slides), one.target_index)
     assert roc_lines(results, "val") == ()
-    assert "not defined" in roc_words(results, "val")
+    assert "not defined: " in roc_words(results, "val")
+    n = len({x.patient for x in slides})
+    assert f"(n = {n}) by patient" in roc_words(results, "val")
 
 
 def test_a_run_of_an_older_version_says_what_is_missing(config) -> None:
@@ -133,5 +135,5 @@ def test_a_run_of_an_older_version_says_what_is_missing(config) -> None:
     }
     results = replace(results, figures={"val": older})
     assert reliability(results, "val") == ()
-    assert "evaluate its model again" in calibration_words(results, "val")
+    assert "evaluate its model" in calibration_words(results, "val")
     assert len(roc_lines(results, "val")) == 2

@@ -118,7 +118,7 @@ def roc_words(results: Results, role: str) -> str:
     """
     figures = results.figures[role]
     said = [
-        f"{_figure(figures[unit]['auc'])} by {_ONE[unit]}"
+        f"{_with_n(figures[unit]['auc'])} by {_ONE[unit]}"
         for unit in _units(results, role)
     ]
     n_classes = len(results.classes)
@@ -149,10 +149,10 @@ def calibration_words(results: Results, role: str) -> str:
     if not found:
         return (
             "<b>Calibration</b> was not worked out when this run was made: evaluate its "
-            "model again (napari-mhim evaluate)."
+            "model (napari-mhim evaluate)."
         )
     said = [
-        f"{_figure(figures[unit]['calibration']['ece'])} by {_ONE[unit]}"
+        f"{_with_n(figures[unit]['calibration']['ece'])} by {_ONE[unit]}"
         for unit in _units(results, role)
     ]
     text = f"<b>Calibration</b> of the score of the {found['score']}: ECE "
@@ -161,6 +161,34 @@ def calibration_words(results: Results, role: str) -> str:
         chance = found["ece_by_chance"]
         text += f" With so few, true scores would come to {chance:.2f} by chance."
     return f"{text} Bars: 95 % intervals, with n; on the diagonal scores are true."
+
+
+def figure(entry: Mapping[str, Any]) -> str:
+    """Write a figure with its interval.
+
+    Parameters
+    ----------
+    entry : mapping
+        An interval as plain values.
+
+    Returns
+    -------
+    str
+        ``"0.83 (0.61–0.97)"``, without an interval the figure alone.
+    """
+    if entry["value"] is None:
+        return "not defined"
+    if entry["low"] is None:
+        return f"{entry['value']:.2f}"
+    return f"{entry['value']:.2f} ({entry['low']:.2f}–{entry['high']:.2f})"
+
+
+def _with_n(entry: Mapping[str, Any]) -> str:
+    said, n = figure(entry), f"n = {entry['n']}"
+    if said.endswith(")"):
+        return f"{said[:-1]}, {n})"
+    reason = f": {escape(entry['reason'])}" if entry["value"] is None else ""
+    return f"{said}{reason} ({n})"
 
 
 def _units(results: Results, role: str) -> Iterator[str]:
@@ -176,14 +204,3 @@ def _at_cutoff(figures: Mapping[str, Any]) -> tuple[float, float] | None:
     if figures["cutoff"] is None or None in pair:
         return None
     return float(1 - np.float64(pair[0])), float(pair[1])
-
-
-def _figure(entry: Mapping[str, Any]) -> str:
-    if entry["value"] is None:
-        return f"not defined ({escape(entry['reason'])})"
-    if entry["low"] is None:
-        return f"{entry['value']:.2f} (n = {entry['n']})"
-    return (
-        f"{entry['value']:.2f} ({entry['low']:.2f}–{entry['high']:.2f}, "
-        f"n = {entry['n']})"
-    )

@@ -19,6 +19,7 @@ from napari_mhim.mil.review import Results, read_results
 from napari_mhim.plugin import training_words as said
 from napari_mhim.plugin.hardest import Hardest
 from napari_mhim.plugin.state.hints import wrong_with_hints
+from napari_mhim.plugin.state.judged import figure
 from napari_mhim.plugin.trainings import Trainings
 from napari_mhim.plugin.widgets.judged import JudgedView
 from napari_mhim.plugin.widgets.text import button, label
@@ -230,7 +231,7 @@ def figures_table(results: Results) -> str:
         rows = []
         for key, name in _FIGURES:
             cells = "".join(
-                f"<td>&nbsp;{_figure(results.figures[role][unit][key])}</td>"
+                f"<td>&nbsp;{figure(results.figures[role][unit][key])}</td>"
                 for unit in ("patients", "slides")
             )
             rows.append(f"<tr><td>{name}</td>{cells}</tr>")
@@ -247,14 +248,6 @@ _NOTES = {
     "val": "Validation (epoch and cut-off were chosen on it: optimistic)",
     "train": "Training (learnt from: says nothing about new slides)",
 }
-
-
-def _figure(entry: dict[str, Any]) -> str:
-    if entry["value"] is None:
-        return "not defined"
-    if entry["low"] is None:
-        return f"{entry['value']:.2f}"
-    return f"{entry['value']:.2f} ({entry['low']:.2f}–{entry['high']:.2f})"
 
 
 def _new_cutoff(config: BundleConfig, parent: dict[str, Any]) -> str:
@@ -275,7 +268,7 @@ def _change(parent: dict[str, Any] | None) -> str:
     change = parent["auc_change"]
     if change["value"] is None:
         return f"Before / after: not comparable, {escape(change['reason'])}."
-    before, after = _figure(parent["auc_before"]), _figure(parent["auc_after"])
+    before, after = figure(parent["auc_before"]), figure(parent["auc_after"])
     paired = (
         ""
         if change["low"] is None
