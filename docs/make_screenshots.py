@@ -10,19 +10,18 @@ import argparse
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import napari
 import numpy as np
+import training_pictures
+from at_the_window import sample, scroll_to, section, wait
 from PIL import Image
-from qtpy.QtWidgets import QApplication
 
 from napari_mhim import pipeline
 from napari_mhim.mil.bundle import Bundle
-from napari_mhim.mil.cohort import Cohort, CohortRow
 from napari_mhim.phantom import PhantomConfig, write_phantom
 from napari_mhim.plugin import sample_data, show
 from napari_mhim.plugin.overlays import ATTENTION, EVIDENCE, HIDDEN
@@ -73,48 +72,6 @@ def save(viewer: Any, path: Path) -> None:
     image.save(path, optimize=True)
     size = path.stat().st_size
     assert size < MOST_BYTES, f"{path.name} has {size} bytes"
-
-
-def wait(is_there: Callable[[], object], seconds: float) -> None:
-    """Let Qt work until something is there, or the time is over."""
-    until = time.monotonic() + seconds
-    while not is_there() and time.monotonic() < until:
-        QApplication.processEvents()
-        time.sleep(0.02)
-
-
-def sample(dock: Any, name: str) -> None:
-    """Show a sample slide with all that belongs to it."""
-    place = sample_data.folder()
-    dock.show_layers(
-        show.layers(
-            place / f"{name}.tiff",
-            place / f"{name}.h5",
-            place / f"{name}.truth.json",
-            place / f"{name}.baseline.h5",
-            place / "bundle",
-            place / f"{name}.features.h5",
-        )
-    )
-    wait(lambda: dock.state.device, 60)
-    dock.canvas.look_at_all()
-
-
-def section(dock: Any, name: str) -> Any:
-    """Open a section of the Review tab, and bring it to the top."""
-    opened = dock.review.sections[name]
-    content = opened.open()
-    wait(lambda: False, 1.0)
-    scroll_to(dock, opened)
-    return content
-
-
-def scroll_to(dock: Any, widget: Any) -> None:
-    """Bring a part of the tab to the top."""
-    area = dock.tabs.currentWidget()
-    top = widget.mapTo(area.widget(), widget.rect().topLeft()).y()
-    area.verticalScrollBar().setValue(top)
-    wait(lambda: False, 0.5)
 
 
 def first_screen(viewer: Any, dock: Any, folder: Path) -> bool:
@@ -294,37 +251,6 @@ def overview(viewer: Any, dock: Any, folder: Path) -> bool:
     viewer.scene.camera.zoom *= 4
 
 
-def hints(viewer: Any, dock: Any, folder: Path) -> bool:
-    """Draw round the hard lesions of a training slide, and round what is none."""
-    sample(dock, "both")
-    dock.canvas.show_only("slide")
-    slide = dock.state.slide
-    table = folder / "cohort.csv"
-    others = [
-        CohortRow(f"case-{n}", label=label, patient=f"case-{n}", role=role)
-        for n, (label, role) in enumerate(
-            (("normal", "train"), ("normal", "val"), ("tumour", "val")), start=2
-        )
-    ]
-    own = CohortRow(slide.name, label="tumour", patient="case-1", role="train")
-    Cohort.of([own, *others]).write(table)
-    dock.turn_to("Train")
-    dock.train.form.slides.use_table(str(table))
-    view = dock.train.hints.open()
-    turn = np.linspace(0, 2 * np.pi, 40, endpoint=False)
-    circle = np.stack([np.sin(turn), np.cos(turn)], axis=1)
-    drawn = [("tumour", p.mean(axis=0), 150) for p in dock.state.truth.polygons["hard"]]
-    drawn.append(("normal", np.array(slide.shape) * (0.2, 0.4), 350))
-    for name, middle, radius_px in drawn:
-        view.named.setCurrentText(name)
-        view.lasso.click()
-        viewer.layers["Region hints"].add_polygons(middle + radius_px * circle)
-    dock.train.switch.on.click()
-    wait(lambda: False, 1.0)
-    scroll_to(dock, dock.train.switch)
-    return True
-
-
 def real(viewer: Any, dock: Any, folder: Path) -> bool:
     """Show the made slides' model on a real slide, where test data are there."""
     default = HERE.parents[1] / "shared"
@@ -388,7 +314,10 @@ STATES: dict[str, Callable[[Any, Any, Path], bool]] = {
     "slides": slides,
     "reading": reading,
     "analyse": analyse,
-    "hints": hints,
+    "train": training_pictures.form,
+    "training": training_pictures.learning,
+    "results": training_pictures.results,
+    "hints": training_pictures.hints,
     "tissue": tissue,
     "real-slide": real,
     "real-patches": real_patches,
