@@ -4,17 +4,17 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtCore import QPointF, QRectF, QSize, Qt
+from qtpy.QtCore import QPointF, QRectF, QSize, Qt, QTimer
 from qtpy.QtGui import QColor, QImage, QPainter, QPen
 from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 
-from napari_mhim.errors import MhimError
 from napari_mhim.plugin.desk import Desk
 from napari_mhim.plugin.overlays import SLIDE
 from napari_mhim.plugin.overview import go, heat, in_view
+from napari_mhim.plugin.viewing import views
 from napari_mhim.plugin.widgets.text import label
 
-_THUMB_PX = 512
+_SOON_MS = 300
 _HEIGHT = 220
 _FRAME = "#00e5ff"
 _LEAST_FRAME = 6  # a frame smaller than this could not be seen
@@ -48,6 +48,7 @@ class _Picture(QWidget):  # type: ignore[misc]
     def __init__(self, desk: Desk) -> None:
         super().__init__()
         self._desk = desk
+        self._pixels: NDArray[np.uint8] | None = None
         self._thumbnail: QImage | None = None
         self._heat: QImage | None = None
         self._shape = (1, 1)
@@ -131,6 +132,9 @@ class _Picture(QWidget):  # type: ignore[misc]
             painter.setPen(QPen(QColor(_FRAME), 1.5))
             painter.drawRect(frame)
         painter.end()
+        if not all(view.is_sharp for view in views([self._layer()])):
+            # the small picture may still be coming from a slow disk
+            QTimer.singleShot(_SOON_MS, self.update)
 
     def _layer(self) -> Any:
         return self._desk.canvas.layers().get(SLIDE)
@@ -150,24 +154,27 @@ class _Picture(QWidget):  # type: ignore[misc]
         self.update()
 
     def _take(self) -> None:
-        slide, state = self._desk.canvas.slide(), self._desk.state
-        self._thumbnail = self._heat = None
-        if slide is not None:
-            self._shape = slide.shape
-            try:
-                self._thumbnail = _image(slide.thumbnail(_THUMB_PX))
-            except MhimError as err:
-                state.tell(err)
+        layer, state = self._layer(), self._desk.state
+        self._pixels = self._thumbnail = self._heat = None
+        if layer is not None:
+            self._shape = layer.data[0].shape[:2]
+            # the layer's own array, which fills while the slide is read: nothing waits
+            self._pixels = np.asarray(layer.data[-1])
+            self._thumbnail = _view(self._pixels)
         if state.shown is not None:
             self._heat = _image(heat(state.shown))
         self.update()
 
 
 def _image(pixels: NDArray[np.uint8]) -> QImage:
+    # copied: the array may go while the image is drawn
+    return _view(np.ascontiguousarray(pixels)).copy()
+
+
+def _view(pixels: NDArray[np.uint8]) -> QImage:
+    """Give an image of an array's own bytes: it shows what is written there later."""
     height, width, channels = pixels.shape
     kind = (
         QImage.Format.Format_RGB888 if channels == 3 else QImage.Format.Format_RGBA8888
     )
-    pixels = np.ascontiguousarray(pixels)
-    # copied: the array may go while the image is drawn
-    return QImage(pixels.data, width, height, channels * width, kind).copy()
+    return QImage(pixels.data, width, height, channels * width, kind)
