@@ -172,10 +172,10 @@ class DeskState:
             return "A job is running: wait for it, or cancel it below."
         if self.slide is None:
             return "Open a slide first."
-        if self.bundle is None:
-            return "Choose a model first."
         if self.slide.scene:
             return "Models run on the first scene of a file: choose it above."
+        if self.bundle is None:
+            return "Choose a model first."
         if self.mpp is None:
             return "Give the slide's µm per pixel first: it does not say them itself."
         return None

@@ -263,8 +263,9 @@ def _slide_text(state: DeskState) -> str:
         scale = " × ".join(f"{value:.4g}" for value in dict.fromkeys(slide.mpp))
         scale += " µm per px"
     name = state.slide_name() if state.aliases else Path(slide.path).name
-    # the names of scenes are the file's own, and can be a patient's
-    notes = () if state.aliases else slide.notes
+    # the first note of several scenes names them: their list does, too. Names are the
+    # file's own, and can be a patient's
+    notes = () if state.aliases else slide.notes[len(slide.scenes) > 1 :]
     lines = [f"{number(width)} × {number(height)} px · {scale}", *map(escape, notes)]
     return "<br>".join([escape(name), *lines])
 
