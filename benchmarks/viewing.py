@@ -148,7 +148,7 @@ def steps(path: Path, rounds: int, names: Sequence[str]) -> None:
     for name, one in found.items():
         told = " | ".join(f"{1e3 * seconds:.0f}" for seconds in np.median(one, axis=0))
         print(f"| {name} | {told} |", flush=True)
-    if set(names) == set(found) == {_OURS, _WSI, _FLOOR}:
+    if set(names) == {_OURS, _WSI, _FLOOR}:
         for title, index in (("open", 0), ("step", 2)):
             _print_shares(title, index, found)
 
@@ -233,18 +233,26 @@ def _watched(
     beats = [(start, time.thread_time())]
     # by the third beat what was asked for has been drawn once, coarse or not
     coarse: list[float] = []
+    after: list[float] = []
 
     def beat() -> None:
         now = time.perf_counter()
         beats.append((now, time.thread_time()))
-        if len(beats) == 4:
+        # opening a slide lets the clock beat before there is anything to see
+        if after:
+            after.append(now)
+        if len(after) == 4:
             coarse.append(now - start)
-        if len(beats) > 4 and is_sharp(viewer):
+        if len(after) > 4 and is_sharp(viewer):
             loop.quit()
+
+    def begin() -> None:
+        act()
+        after.append(time.perf_counter())
 
     clock.timeout.connect(beat)
     clock.start(4)
-    QTimer.singleShot(0, act)
+    QTimer.singleShot(0, begin)
     loop.exec()
     stall, processor = np.diff(beats, axis=0).max(axis=0).tolist()
     return stall, processor, coarse[0], beats[-1][0] - start

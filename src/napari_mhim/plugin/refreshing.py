@@ -68,8 +68,9 @@ class Refresher(QObject):  # type: ignore[misc]
 
 
 def has_window() -> bool:
-    """Tell whether there is a Qt application that can draw later what comes later."""
-    return QApplication.instance() is not None
+    """Tell whether this is the thread of a Qt application, which can draw things later."""
+    is_main = threading.current_thread() is threading.main_thread()
+    return is_main and QApplication.instance() is not None
 
 
 def aside(work: Callable[[], Value]) -> Value:
@@ -88,7 +89,7 @@ def aside(work: Callable[[], Value]) -> Value:
     object
         What it gave; what it raised is raised.
     """
-    if not has_window() or threading.current_thread() is not threading.main_thread():
+    if not has_window():
         return work()
     with ThreadPoolExecutor(1, thread_name_prefix="mhim-aside") as pool:
         future = pool.submit(work)

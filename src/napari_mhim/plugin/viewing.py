@@ -113,7 +113,7 @@ class SlideView:
         self._to_come = dict.fromkeys(places_in(source, last, (0, 0, height, width)))
         # it comes while napari makes the layer and its controls
         self.loader.want(self._to_come)
-        self._is_whole = False
+        self._is_whole = self._is_coarsest_new = False
         self.levels = [DrawnLevel(self, index) for index in range(last + 1)]
 
     @property
@@ -165,8 +165,8 @@ class SlideView:
         tall, wide = self.slide.level_sources[level].tile
         return self.coarsest[row * tall : (row + 1) * tall, col * wide :][:, :wide]
 
-    def _take_coarsest(self) -> bool:
-        """Put what has come of the coarsest level in its place; tell whether any has."""
+    def _take_coarsest(self) -> None:
+        """Put what has come of the coarsest level in its place."""
         come = {p: t for p in self._to_come if (t := self.loader.tile(p)) is not None}
         for place, pixels in come.items():
             del self._to_come[place]
@@ -175,7 +175,7 @@ class SlideView:
             self.coarsest[row * tall : (row + 1) * tall, col * wide :][:, :wide] = (
                 pixels
             )
-        return bool(come)
+        self._is_coarsest_new |= bool(come)
 
     def _coarser_first(
         self, level: int, box: Box, view: Iterable[Place]
@@ -234,7 +234,8 @@ class SlideView:
     def _refresh(self) -> None:
         if self.slide.is_closed:
             return
-        is_new = self._take_coarsest()
+        self._take_coarsest()
+        is_new, self._is_coarsest_new = self._is_coarsest_new, False
         if is_new or not self._is_whole:
             self._is_whole = self.loader.is_complete
             for layer in list(self._layers):
