@@ -132,12 +132,11 @@ def _stand_in(
     for index in range(level + 1, len(sources)):
         coarse = sources[index]
         part = scaled(box, fine, coarse)
+        places = places_in(coarse, index, part)
         tiles = {
-            place[1:]: pixels
-            for place in places_in(coarse, index, part)
-            if (pixels := tile(place)) is not None
+            place[1:]: pixels for place in places if (pixels := tile(place)) is not None
         }
-        if len(tiles) == len(places_in(coarse, index, part)):
+        if len(tiles) == len(places):
             pixels = paste_tiles(coarse, partial(_of, tiles), part)
             return _enlarged(pixels, box, part, fine, coarse)
     return np.full((*box[2:], 3), NOT_YET, np.uint8)
@@ -151,7 +150,8 @@ def _enlarged(
     pixels: Pixels, box: Box, part: Box, fine: TileSource, coarse: TileSource
 ) -> Pixels:
     """Give each pixel of ``box`` the one of ``part`` that its middle lies in."""
-    for axis in (0, 1):
+    # across first, while there are few rows: three times as fast
+    for axis in (1, 0):
         by = fine.downsample[axis] / coarse.downsample[axis]
         at = ((box[axis] + np.arange(box[axis + 2]) + 0.5) * by).astype(np.intp)
         pixels = pixels.take(np.clip(at - part[axis], 0, part[axis + 2] - 1), axis)
