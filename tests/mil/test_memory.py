@@ -4,14 +4,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from made_bags import CLASSES, make_bag, make_bags, small_config
 
 from napari_mhim.errors import StoreError, TrainingError
-from napari_mhim.mil.memory import keep_freed, naming
+from napari_mhim.mil.memory import gpu_mib, keep_freed, naming, process_mib
 from napari_mhim.mil.models.abmil import ABMIL
-from napari_mhim.mil.train import fit
+from napari_mhim.mil.train import EpochDone, fit
 
 OUT = {
     "GPU": torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB"),
@@ -120,3 +121,24 @@ def test_validation_says_which_slide_does_not_fit(
     words = f"slide {bags[4].name!r} with .* patches does not fit.*validation"
     with pytest.raises(TrainingError, match=words):
         list(fit(bags[:4], bags[4:], CLASSES, config, tmp_path / "run"))
+
+
+def test_the_memory_of_the_process_is_told_in_mib() -> None:
+    before = process_mib()
+    held = np.ones(32 << 20)  # 256 MiB, written to
+    assert held.nbytes / 2**20 == 256
+    assert process_mib() - before == pytest.approx(256, abs=32)
+
+
+def test_only_a_gpu_has_memory_of_its_own(monkeypatch) -> None:
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda: 3 << 30)
+    assert (gpu_mib("cpu"), gpu_mib("cuda")) == (0.0, 3072.0)
+
+
+def test_each_epoch_tells_its_learning_rate_and_memory(tmp_path: Path) -> None:
+    bags, config = make_bags(8), small_config(recipe="plain", recipe_options={})
+    events = fit(bags[:4], bags[4:], CLASSES, config, tmp_path)
+    epochs = [event for event in events if isinstance(event, EpochDone)]
+    falls = [config.lr * (1 + np.cos(np.pi * k / 3)) / 2 for k in range(3)]
+    assert [done.lr for done in epochs] == pytest.approx(falls)
+    assert all(done.memory_mib > 100 and done.gpu_mib == 0 for done in epochs)
