@@ -53,6 +53,8 @@ _STROKE_UM = 20.0
 _RIM_GREY, _RIM_DENSITY, _THIN_DENSITY, _RIM_PX = 0.6, 0.3, 0.2, 7
 # share of a bubble's outline that is such a rim, and of its hull that it fills
 _RIM_WHOLE, _BUBBLE_ROUND = 0.6, 0.85
+# so far beside what it encloses a bubble's rim is its own, coarse pixels
+_BESIDE_PX = 3
 # density within, below which there is neither tissue nor a veil
 _NOT_EMPTY = 0.08
 
@@ -142,8 +144,9 @@ def folds(
     on = averaged(tissue[..., None].astype(np.float32), step)[..., 0]
     coarse = averaged(density * tissue[..., None], step)
     blue, pink = np.moveaxis(coarse @ np.linalg.pinv(_STAINS).astype(np.float32), 2, 0)
-    total = _against_neighbours(coarse.mean(axis=2), on, um)
-    more_blue, more_pink = (_against_neighbours(v, on, um) for v in (blue, pink))
+    place = _Place(on, um)
+    total = _against_neighbours(coarse.mean(axis=2), place)
+    more_blue, more_pink = (_against_neighbours(v, place) for v in (blue, pink))
     alike = (more_blue > _FOLD_BLUE) & (more_blue < _FOLD_ALIKE * more_pink)
     high = np.where(alike & (on > 0.5), np.minimum(total, more_pink), 0)
     strips = apply_hysteresis_threshold(high, _FOLD_EDGE * times, times)
@@ -215,15 +218,22 @@ def _enclosed(rim: Mask, inked: Mask, density: Floats, least_px: float) -> Mask:
     wall = closed(rim | inked, 2)
     inside, _ = ndimage.label(ndimage.binary_fill_holes(wall) & ~wall)
     found = np.zeros_like(rim)
+    near_rim = grown(rim, 1)
     for piece in regionprops(inside):
         if piece.area < least_px or piece.solidity < _BUBBLE_ROUND:
             continue
-        shape = inside == piece.label
-        if np.median(density[shape]) < _NOT_EMPTY:
+        # a piece and its surroundings: the whole picture for each would take seconds
+        top, left, below, right = piece.bbox
+        here = (
+            slice(max(top - _BESIDE_PX, 0), below + _BESIDE_PX),
+            slice(max(left - _BESIDE_PX, 0), right + _BESIDE_PX),
+        )
+        shape = inside[here] == piece.label
+        if np.median(density[here][shape]) < _NOT_EMPTY:
             continue  # a gap in the tissue has an edge, too, and nothing to leave out
         edge = grown(shape, 2) & ~shape
-        if (edge & grown(rim, 1)).sum() >= _RIM_WHOLE * edge.sum():
-            found |= grown(shape, 3) & (shape | wall)
+        if (edge & near_rim[here]).sum() >= _RIM_WHOLE * edge.sum():
+            found[here] |= grown(shape, _BESIDE_PX) & (shape | wall[here])
     return found
 
 
@@ -240,29 +250,34 @@ def _step(px_um: tuple[float, float]) -> tuple[int, int]:
     return down, right
 
 
-def _against_neighbours(
-    values: Floats, weight: Floats, px_um: tuple[float, float]
-) -> Floats:
+class _Place:
+    """Smooths values that count by weight, given times their weight."""
+
+    def __init__(self, weight: Floats, px_um: tuple[float, float]) -> None:
+        self.weight = weight
+        self._px_um = px_um
+        self._smooth: dict[float, Floats] = {}
+
+    def mean(self, values: Floats, wide_um: float) -> Floats:
+        """Give the mean about each place, as far as a deviation of so many µm."""
+        sigma = wide_um / self._px_um[0], wide_um / self._px_um[1]
+        if wide_um not in self._smooth:
+            self._smooth[wide_um] = np.maximum(smoothed(self.weight, sigma), 1e-3)
+        smooth = smoothed(values, sigma)
+        return np.asarray(smooth / self._smooth[wide_um], np.float32)
+
+
+def _against_neighbours(values: Floats, place: _Place) -> Floats:
     """Give how many times a place's value is its neighbourhood's, shape (rows, cols).
 
     What stands out is counted once only as so much as it may differ, or a fold would
     raise what it is held against.
     """
-    here = _mean(values, weight, px_um, _HERE_UM)
-    about = _mean(values, weight, px_um, _ABOUT_UM)
+    here, about = place.mean(values, _HERE_UM), place.mean(values, _ABOUT_UM)
     for _ in range(2):
-        kept = np.minimum(here, 1.2 * about) * weight
-        about = _mean(kept, weight, px_um, _ABOUT_UM)
+        kept = np.minimum(here, 1.2 * about) * place.weight
+        about = place.mean(kept, _ABOUT_UM)
     return np.asarray(here / np.maximum(about, 1e-3), np.float32)
-
-
-def _mean(
-    values: Floats, weight: Floats, px_um: tuple[float, float], wide_um: float
-) -> Floats:
-    """Smooth values that count by weight, given times their weight."""
-    sigma = wide_um / px_um[0], wide_um / px_um[1]
-    weights = np.maximum(smoothed(weight, sigma), 1e-3)
-    return np.asarray(smoothed(values, sigma) / weights, np.float32)
 
 
 def _wide(mask: Mask, px_um: tuple[float, float]) -> Mask:
@@ -290,5 +305,5 @@ def _long(mask: Mask, px_um: tuple[float, float]) -> Mask:
     for piece in regionprops(pieces):
         length, width = piece.axis_major_length, max(piece.axis_minor_length, 1.0)
         if length * um >= _FOLD_LENGTH_UM and length >= _FOLD_STRETCH * width:
-            kept[pieces == piece.label] = True
+            kept[piece.slice] |= piece.image
     return kept
