@@ -10,7 +10,7 @@ from napari_mhim.phantom import PhantomConfig, render
 from napari_mhim.phantom.fields import CELL_PX
 from napari_mhim.slide import TissueConfig, open_slide, tissue_mask
 from napari_mhim.slide.sharpness import share_left
-from napari_mhim.slide.tissue import ARTEFACTS, find_tissue, look
+from napari_mhim.slide.tissue import ARTEFACTS, TissueFinder, find_tissue, look
 from napari_mhim.slide.tissue_file import (
     as_text,
     differences,
@@ -85,6 +85,25 @@ def test_its_setting_says_how_much_it_takes(setting, artefact, stricter, spoilt)
     seen, found, _ = spoilt
     less = find_tissue(seen, TissueConfig(**{setting: stricter}))
     assert less.artefacts[artefact].sum() < 0.7 * found.artefacts[artefact].sum()
+
+
+def test_what_was_asked_before_changes_no_answer(spoilt):
+    seen, *_ = spoilt
+    finder = TissueFinder(seen)
+    asked = [
+        TissueConfig(),
+        TissueConfig(fold_times=2.0),
+        TissueConfig(pen_density=1.0),
+        TissueConfig(leave_out_pen=False, bubble_um=400.0),
+        TissueConfig(density=0.1, fill_share=0),
+        TissueConfig(),
+    ]
+    for config in asked:
+        found, wanted = finder.find(config), find_tissue(seen, config)
+        np.testing.assert_array_equal(found.mask, wanted.mask)
+        assert found.artefacts.keys() == wanted.artefacts.keys()
+        for name, mask in found.artefacts.items():
+            np.testing.assert_array_equal(mask, wanted.artefacts[name])
 
 
 @pytest.mark.parametrize(

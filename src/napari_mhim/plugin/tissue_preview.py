@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from napari_mhim.errors import NoTissueError
 from napari_mhim.slide import GridConfig, TissueConfig, TissueMask, open_slide
 from napari_mhim.slide.tiling import patch_grid
-from napari_mhim.slide.tissue import ARTEFACTS, find_tissue, look
+from napari_mhim.slide.tissue import ARTEFACTS, TissueFinder, look
 
 KINDS = ("tissue", *ARTEFACTS)
 """What is shown; the n-th has bit n of :attr:`TissueFound.bits`."""
@@ -73,10 +73,10 @@ def open_tissue(
     given = None if slide_mpp is None else (slide_mpp, slide_mpp)
     with open_slide(path) as slide:
         shape, mpp = slide.shape, slide.mpp or given
-        seen = look(slide, max_px, mpp)
+        finder = TissueFinder(look(slide, max_px, mpp))
 
     def answer(question: FindTissue) -> Iterator[TissueFound]:
-        found = find_tissue(seen, question.config)
+        found = finder.find(question.config)
         n_patches = None
         if question.grid is not None and mpp is not None:
             try:

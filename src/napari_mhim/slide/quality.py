@@ -10,6 +10,8 @@ bubble bends all colours away alike. They were set on made slides and looked at 
 ones; their defaults rather miss a little than take tissue away.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -106,9 +108,51 @@ def pen(
     return grown(strokes, rim_px) if strokes.any() else strokes
 
 
-def folds(
-    density: Floats, tissue: Mask, px_um: tuple[float, float], times: float = 1.5
-) -> Mask:
+@dataclass(frozen=True, eq=False)
+class Folded:
+    """How much each place looks like a fold, on coarse pixels."""
+
+    times: Floats
+    """How many times denser than what is about it, 0 where it can be no fold."""
+    um: tuple[float, float]
+    """(y, x) µm that a coarse pixel covers."""
+
+
+def fold_strength(
+    density: Floats, tissue: Mask, px_um: tuple[float, float]
+) -> Folded | None:
+    """Measure where tissue may lie doubled: all of :func:`folds` that takes long.
+
+    Parameters
+    ----------
+    density : ndarray, shape (rows, cols, 3), float32
+        Optical density of red, green, blue, natural logarithm.
+    tissue : ndarray, shape (rows, cols), bool
+        Tissue without ink.
+    px_um : tuple of float
+        (y, x) µm that a pixel covers.
+
+    Returns
+    -------
+    Folded or None
+        None on a field too small to tell what is usual about a place.
+    """
+    if max(n * um for n, um in zip(tissue.shape, px_um, strict=True)) < _FIELD_UM:
+        return None
+    step = _step(px_um)
+    um = px_um[0] * step[0], px_um[1] * step[1]
+    on = averaged(tissue[..., None].astype(np.float32), step)[..., 0]
+    coarse = averaged(density * tissue[..., None], step)
+    blue, pink = np.moveaxis(coarse @ np.linalg.pinv(_STAINS).astype(np.float32), 2, 0)
+    place = _Place(on, um)
+    total = _against_neighbours(coarse.mean(axis=2), place)
+    more_blue, more_pink = (_against_neighbours(v, place) for v in (blue, pink))
+    alike = (more_blue > _FOLD_BLUE) & (more_blue < _FOLD_ALIKE * more_pink)
+    times = np.where(alike & (on > 0.5), np.minimum(total, more_pink), 0)
+    return Folded(np.asarray(times, np.float32), um)
+
+
+def folds(folded: Folded | None, tissue: Mask, times: float = 1.5) -> Mask:
     """Find strips in which the tissue lies doubled.
 
     Such a strip is denser than the tissue about it in both stains at once (a crowd of
@@ -121,12 +165,10 @@ def folds(
 
     Parameters
     ----------
-    density : ndarray, shape (rows, cols, 3), float32
-        Optical density of red, green, blue, natural logarithm.
+    folded : Folded, optional
+        As :func:`fold_strength` gives it.
     tissue : ndarray, shape (rows, cols), bool
         Tissue without ink.
-    px_um : tuple of float
-        (y, x) µm that a pixel covers.
     times : float
         How many times denser than the tissue about it a fold's core is.
 
@@ -137,20 +179,10 @@ def folds(
     """
     from skimage.filters import apply_hysteresis_threshold
 
-    if max(n * um for n, um in zip(tissue.shape, px_um, strict=True)) < _FIELD_UM:
+    if folded is None:
         return np.zeros_like(tissue)
-    step = _step(px_um)
-    um = px_um[0] * step[0], px_um[1] * step[1]
-    on = averaged(tissue[..., None].astype(np.float32), step)[..., 0]
-    coarse = averaged(density * tissue[..., None], step)
-    blue, pink = np.moveaxis(coarse @ np.linalg.pinv(_STAINS).astype(np.float32), 2, 0)
-    place = _Place(on, um)
-    total = _against_neighbours(coarse.mean(axis=2), place)
-    more_blue, more_pink = (_against_neighbours(v, place) for v in (blue, pink))
-    alike = (more_blue > _FOLD_BLUE) & (more_blue < _FOLD_ALIKE * more_pink)
-    high = np.where(alike & (on > 0.5), np.minimum(total, more_pink), 0)
-    strips = apply_hysteresis_threshold(high, _FOLD_EDGE * times, times)
-    return resampled(_long(strips, um), tissue.shape) & tissue
+    strips = apply_hysteresis_threshold(folded.times, _FOLD_EDGE * times, times)
+    return resampled(_long(strips, folded.um), tissue.shape) & tissue
 
 
 def bubbles(
@@ -220,7 +252,7 @@ def _enclosed(rim: Mask, inked: Mask, density: Floats, least_px: float) -> Mask:
     found = np.zeros_like(rim)
     near_rim = grown(rim, 1)
     for piece in regionprops(inside):
-        if piece.area < least_px or piece.solidity < _BUBBLE_ROUND:
+        if piece.area < least_px:
             continue
         # a piece and its surroundings: the whole picture for each would take seconds
         top, left, below, right = piece.bbox
@@ -232,7 +264,9 @@ def _enclosed(rim: Mask, inked: Mask, density: Floats, least_px: float) -> Mask:
         if np.median(density[here][shape]) < _NOT_EMPTY:
             continue  # a gap in the tissue has an edge, too, and nothing to leave out
         edge = grown(shape, 2) & ~shape
-        if (edge & near_rim[here]).sum() >= _RIM_WHOLE * edge.sum():
+        is_rimmed = (edge & near_rim[here]).sum() >= _RIM_WHOLE * edge.sum()
+        # the hull, which solidity is of, takes longest
+        if is_rimmed and piece.solidity >= _BUBBLE_ROUND:
             found[here] |= grown(shape, _BESIDE_PX) & (shape | wall[here])
     return found
 

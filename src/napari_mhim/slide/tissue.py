@@ -13,7 +13,7 @@ Steps 1 (:func:`look`) and 2 to 5 (:func:`find_tissue`) are apart, so that a set
 be tried again without reading the slide again.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -21,29 +21,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mhim.errors import ConfigError
+from napari_mhim.slide._light import is_dark_field, optical_density, unseen
 from napari_mhim.slide._masks import (
     Floats,
     Mask,
     across,
     closed,
-    grown,
     large,
     smoothed,
 )
-from napari_mhim.slide.quality import bubbles, folds, out_of_focus, pen
+from napari_mhim.slide.quality import (
+    Folded,
+    bubbles,
+    fold_strength,
+    folds,
+    out_of_focus,
+    pen,
+)
 from napari_mhim.slide.sharpness import blur_um
 from napari_mhim.slide.slide import Slide
 
 ARTEFACTS = ("pen", "blur", "bubbles", "folds")
 """What can be found and left out, by the names of :attr:`TissueMask.artefacts`."""
 
-# what the scanner did not see is written as black, and jpeg leaves it nearly so
-_BLACK = 24
-# on a fluorescence slide most of the picture is darker than this, and the rest no glass
-_DARK, _GLASS = 70, 110
-# glass is grey: a brightest colour with more chroma than this is tissue from edge to edge
-_GLASS_CHROMA = 0.12
-_PLAIN_GLASS = 240.0
 # how far glowing nuclei lie apart, as a share of the picture's long side
 _JOIN_SHARE = 0.003
 _RANGES = {
@@ -233,26 +233,81 @@ def find_tissue(seen: SlideLook, config: TissueConfig) -> TissueMask:
     TissueMask
         Tissue, and each artefact that can be told.
     """
-    black, density, shape = seen.black, seen.density, seen.picture.shape[:2]
-    found: dict[str, Mask] = {}
-    if density is None or black is None:
-        tissue = _tissue(seen, None, config)
-    else:
-        found["pen"] = pen(density, seen.px_um, config.pen_density) & ~black
-        out = black | found["pen"] if config.leave_out_pen else black
-        tissue = _tissue(seen, out, config)
-        if seen.px_um is not None:
-            ink, um = found["pen"], seen.px_um
-            found["bubbles"] = bubbles(density, ink, um, config.bubble_um)
-            plain = tissue & ~ink & ~found["bubbles"]
-            found["folds"] = folds(density, plain, um, config.fold_times)
-    if seen.blur_um is not None:
-        blurred = out_of_focus(seen.blur_um, shape, config.blur_um)
-        found["blur"] = blurred & tissue
-    for artefact, mask in found.items():
-        if config.leaves_out(artefact):
-            tissue = tissue & ~mask
-    return TissueMask(tissue, seen.px, found)
+    return TissueFinder(seen).find(config)
+
+
+class TissueFinder:
+    """Finds tissue in one picture again and again: what a setting does not touch is kept.
+
+    Parameters
+    ----------
+    seen : SlideLook
+        As :func:`look` gives it.
+    """
+
+    def __init__(self, seen: SlideLook) -> None:
+        self._seen = seen
+        self._kept: dict[str, tuple[Any, Any]] = {}
+
+    def find(self, config: TissueConfig) -> TissueMask:
+        """Find tissue and artefacts.
+
+        Parameters
+        ----------
+        config : TissueConfig
+            How; its ``max_px`` is not asked for any more.
+
+        Returns
+        -------
+        TissueMask
+            The same as :func:`find_tissue` gives, whatever was asked for before.
+        """
+        seen = self._seen
+        found: dict[str, Mask] = {}
+        if seen.density is None or seen.black is None:
+            tissue = _tissue(seen, None, config)
+        else:
+            found, tissue = self._on_glass(seen.density, seen.black, config)
+        if seen.blur_um is not None:
+            shape = seen.picture.shape[:2]
+            found["blur"] = out_of_focus(seen.blur_um, shape, config.blur_um) & tissue
+        for artefact, mask in found.items():
+            if config.leaves_out(artefact):
+                tissue = tissue & ~mask
+        return TissueMask(tissue, seen.px, found)
+
+    def _on_glass(
+        self, density: Floats, black: Mask, config: TissueConfig
+    ) -> tuple[dict[str, Mask], Mask]:
+        seen, um = self._seen, self._seen.px_um
+        ink: Mask = self._keep(
+            "pen", config.pen_density, lambda faint: pen(density, um, faint) & ~black
+        )
+        out = black | ink if config.leave_out_pen else black
+        settings = (config.density, config.min_share, config.fill_share)
+        tissue: Mask = self._keep(
+            "tissue", (settings, out.tobytes()), lambda _: _tissue(seen, out, config)
+        )
+        found = {"pen": ink}
+        if um is None:
+            return found, tissue
+        found["bubbles"] = self._keep(
+            "bubbles",
+            (config.bubble_um, ink.tobytes()),
+            lambda key: bubbles(density, ink, um, key[0]),
+        )
+        plain = tissue & ~ink & ~found["bubbles"]
+        folded: Folded | None = self._keep(
+            "folds", plain.tobytes(), lambda _: fold_strength(density, plain, um)
+        )
+        found["folds"] = folds(folded, plain, config.fold_times)
+        return found, tissue
+
+    def _keep(self, name: str, key: Any, make: Callable[[Any], Any]) -> Any:
+        """Make something of what it depends on, or give what that came to last time."""
+        if name not in self._kept or self._kept[name][0] != key:
+            self._kept[name] = (key, make(key))
+        return self._kept[name][1]
 
 
 def tissue_in(picture: NDArray[np.uint8], config: TissueConfig) -> Mask:
@@ -291,79 +346,6 @@ def _tissue(seen: SlideLook, out: Mask | None, config: TissueConfig) -> Mask:
     smooth = smoothed(seen.density.mean(axis=2))
     limit = config.density or _density_limit(smooth, ~out)
     return _tidied((smooth > limit) & ~out, config) & ~out
-
-
-def is_dark_field(picture: NDArray[np.uint8]) -> bool:
-    """Tell a glowing slide on a dark ground from stained tissue on bright glass.
-
-    Parameters
-    ----------
-    picture : ndarray, shape (rows, cols, 3), uint8
-        RGB.
-
-    Returns
-    -------
-    bool
-        True where most is dark and what is not is no glass.
-    """
-    brightest, least = across(np.maximum, picture), across(np.minimum, picture)
-    bright = brightest >= _DARK
-    if bright.mean() > 0.5:
-        return False
-    # a bright slide with large lost regions is black too, but the rest of it is glass
-    return not bright.any() or float(np.percentile(least[bright], 90)) < _GLASS
-
-
-def unseen(picture: NDArray[np.uint8]) -> Mask:
-    """Find the black borders and lost regions of a slide on bright glass.
-
-    Parameters
-    ----------
-    picture : ndarray, shape (rows, cols, 3), uint8
-        RGB.
-
-    Returns
-    -------
-    ndarray, shape (rows, cols), bool
-        True where the scanner saw nothing, a little wider than it.
-    """
-    brightest = across(np.maximum, picture)
-    # on a dim slide nuclei are nearly black as well; lost regions are black altogether
-    limit = min(_BLACK, 0.1 * float(np.percentile(brightest, 99)))
-    return grown(large(brightest <= limit, 32), 2)
-
-
-def optical_density(picture: NDArray[np.uint8], seen: Mask) -> Floats:
-    """Give how much light each pixel takes away, against the slide's own glass.
-
-    Parameters
-    ----------
-    picture : ndarray, shape (rows, cols, 3), uint8
-        RGB.
-    seen : ndarray, shape (rows, cols), bool
-        Where the scanner saw something.
-
-    Returns
-    -------
-    ndarray, shape (rows, cols, 3), float32
-        Natural logarithm, 0 on glass.
-    """
-    glass = np.log(_glass(picture[seen].astype(np.float32)) + 1)
-    # there are 256 logarithms, whatever the picture
-    density = glass - np.log(np.arange(256, dtype=np.float32) + 1)[picture]
-    return np.asarray(np.maximum(density, 0), np.float32)
-
-
-def _glass(colours: Floats) -> Floats:
-    """Give the colour of the glass, of pixels (n, 3)."""
-    if not len(colours):
-        return np.full(3, _PLAIN_GLASS, np.float32)
-    least = colours.min(axis=1)
-    glass = np.median(colours[least >= np.percentile(least, 95)], axis=0)
-    if glass.max() - glass.min() > _GLASS_CHROMA * glass.max():
-        # no glass in sight: tissue from edge to edge
-        glass = np.full(3, max(float(glass.max()), _PLAIN_GLASS))
-    return np.asarray(glass, np.float32)
 
 
 def _density_limit(density: Floats, counts: Mask) -> float:
