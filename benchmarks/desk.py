@@ -230,11 +230,52 @@ def gallery(slide: Path, sizes: tuple[int, ...]) -> Iterator[Row]:
         dock.canvas.make_room()
         dock.canvas.put([layers.slide_layer(open_slide(slide))])
         dock.canvas.show_result(result)
+        dock.canvas.finish()
         section = dock.review.sections["Patches"]
         _settle()
         opened = _stall([section.open])
         yield {"patches": n, "open": opened, **_explored(dock, section.content)}
         section.head.setChecked(False)
+    viewer.close()
+
+
+def changing(slide: Path, sizes: tuple[int, ...]) -> Iterator[Row]:
+    """Change slides, results and layers, and watch how long the event loop is held up."""
+    from napari_mhim.plugin import overlays as layers
+    from napari_mhim.plugin import show
+    from napari_mhim.plugin.measures import MEASURES
+
+    viewer = open_viewer()
+    dock = show.open_dock(viewer)
+    _settle()
+    canvas, path = dock.canvas, str(slide)
+    yield {"patches": 0, "first slide": _stall([partial(canvas.open, path)])}
+    for n in sizes:
+        result, another = made_result(n), made_result(n)
+        row: Row = {"patches": n}
+        for name, act in (
+            ("a slide", partial(canvas.open, path)),
+            ("its result", partial(canvas.show_result, result)),
+            ("another result", partial(canvas.show_result, another)),
+        ):
+            row[name] = _stall([act])
+            _settle()
+        overlays = canvas.layers()
+        attention = overlays[layers.ATTENTION]
+        measures = [partial(setattr, dock.state, "measure", one) for one in MEASURES]
+        row["layers on and off"] = _stall(
+            [
+                partial(setattr, one, "visible", on)
+                for one in overlays.values()
+                for on in (0, 1)
+            ]
+        )
+        row["colours"] = _stall(
+            [partial(setattr, attention, "colormap", one) for one in ("magma", "gray")]
+        )
+        row["measures"] = _stall(measures)
+        row["the tour"] = _stall([step.click for step in dock.review.tour.steps[:3]])
+        yield row
     viewer.close()
 
 
@@ -306,6 +347,7 @@ def main() -> None:
         parts = {
             "overlays": lambda: overlays(Path(slide), sizes),
             "reading": lambda: desk_reading.reading(sizes),
+            "changing": lambda: changing(Path(slide), sizes),
             "gallery": lambda: gallery(Path(slide), sizes),
         }
         for row in parts[name]():
@@ -319,6 +361,7 @@ def main() -> None:
         for name, title in (
             ("overlays", "Overlays beside napari's own layers"),
             ("reading", "One step of a mask slider (cached features, processor time)"),
+            ("changing", "Longest stall while slides, results and layers are changed"),
             ("gallery", "The gallery, scrolled from end to end"),
         ):
             _print(title, _in_a_process(name, slide, asked))

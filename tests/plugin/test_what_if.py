@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from window_pictures import HAS_DISPLAY
+from window_pictures import HAS_DISPLAY, settle
 
 from napari_mhim.mil.questions import Score, Without, open_reading
 from napari_mhim.plugin import sample_data, show
@@ -168,8 +168,14 @@ class TestWindow:
             )
         )
         assert [one.reason for one in view.state.excluded] == ["pen"]
+        outline = dock.canvas.viewer.layers["Left out"]
+        assert len(outline.data) == 1
+        assert not outline.editable
+        assert what(dock.canvas.viewer.layers.selection.active)["part"] == "slide"
         view.take_back(0)
         assert view.state.excluded == ()
+        settle()
+        assert "Left out" not in dock.canvas.viewer.layers
         assert read_regions(path, SlideIdentity.of(dock.canvas.slide())).regions == ()
 
     def test_a_stroke_of_the_brush_marks_what_it_covers(self, dock) -> None:

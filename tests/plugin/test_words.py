@@ -3,6 +3,7 @@
 import re
 
 import made
+import numpy as np
 import pytest
 
 from napari_mhim.mil.result import Cutoff
@@ -81,3 +82,18 @@ def test_how_the_hidden_share_was_found_is_told_where_it_is_known() -> None:
     found = {"easy share": "90% of 5 slides; confirmed on validation: 3 < 4"}
     text = words.hidden(made.result(provenance=found))
     assert "90% of 5 slides; confirmed on validation: 3 &lt; 4." in text
+
+
+@pytest.mark.parametrize(
+    ("after", "said"),
+    [
+        (0.5, "0.91 → 0.50</b> (−0.41)"),
+        (0.9082, "0.910 → 0.908</b> (−0.002)"),
+        (0.9103, "0.9100 → 0.9103</b> (+0.0003)"),
+        (0.91003, "0.91 → 0.91</b> (changes by less than 0.0001)"),
+    ],
+)
+def test_a_score_that_moves_a_little_is_seen_to_move(after: float, said: str) -> None:
+    result = made.result(probabilities=np.array([0.09, 0.91]))
+    assert said in words.what_if(result, after, 3, keeps_only=False)
+    assert said in words.excluded(result, 1, after)

@@ -4,6 +4,7 @@ The layer is the truth, and may be removed at any time. After a stroke the slide
 active layer again, so that the next click draws and moves nothing.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from napari.layers import Shapes
@@ -12,6 +13,7 @@ from napari.layers.base import ActionType
 from napari_mhim.plugin import overlays
 from napari_mhim.plugin.canvas import Canvas
 from napari_mhim.plugin.overlays import OURS
+from napari_mhim.slide.regions import Region
 
 _TOLD = (ActionType.ADDED, ActionType.CHANGED, ActionType.REMOVED)
 
@@ -78,6 +80,40 @@ class DrawingLayer:
             self._layer.events.data.connect(self._on_data)
             self._canvas.make_slide_active()
         return self._layer
+
+    def outline(self, regions: Sequence[Region], colours: Sequence[str]) -> int:
+        """Draw regions as outlines, in place of what is there; none takes the layer away.
+
+        Parameters
+        ----------
+        regions : sequence of Region
+            In level-0 px.
+        colours : sequence of str
+            One for each region.
+
+        Returns
+        -------
+        int
+            How many outlines were drawn: a region can have several.
+        """
+        if not regions:
+            self.hide()
+            return 0
+        layer = self.made()
+        # napari's origin is the centre of a pixel, a region's is its corner
+        rings = [polygon.outline - 0.5 for one in regions for polygon in one.polygons]
+        each = zip(regions, colours, strict=True)
+        edges = [colour for one, colour in each for _ in one.polygons]
+        with layer.events.data.blocker(self._on_data):
+            # an outline that was begun and not finished is dropped
+            layer.mode = "pan_zoom"
+            layer.data = []
+            layer.add_polygons(
+                rings, edge_color=edges, edge_width=12.0, face_color="transparent"
+            )
+        # the workspace is the truth: a shape moved or deleted by hand would deny it
+        layer.editable = False
+        return len(rings)
 
     def changed(self, is_new: bool) -> None:
         """Do what follows from other shapes; ``is_new`` where one was drawn."""

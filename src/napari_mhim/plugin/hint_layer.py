@@ -43,26 +43,7 @@ class HintLayer(DrawingLayer):
         classes : sequence of str
             Classes in the order of the colours.
         """
-        if not regions:
-            self.hide()
-            return
-        layer = self.made()
-        rings, colours = [], []
-        for one in regions:
-            for polygon in one.polygons:
-                # napari's origin is the centre of a pixel, a region's is its corner
-                rings.append(polygon.outline - 0.5)
-                colours.append(colour_of(one, classes))
-        with layer.events.data.blocker(self._on_data):
-            # an outline that was begun and not finished is dropped
-            layer.mode = "pan_zoom"
-            layer.data = []
-            layer.add_polygons(
-                rings, edge_color=colours, edge_width=12.0, face_color="transparent"
-            )
-        self._n = len(rings)
-        # the workspace is the truth: a shape moved or deleted by hand would deny it
-        layer.editable = False
+        self._n = self.outline(regions, [colour_of(one, classes) for one in regions])
 
     def draw(self) -> None:
         """Let the reader draw one region with a lasso."""

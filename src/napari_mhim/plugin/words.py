@@ -244,15 +244,23 @@ def what_if(
     """
     how = "with only" if keeps_only else "without"
     plural = "" if n_patches == 1 else "es"
-    if score is None:
-        change = f"{result.score:.2f} → pending"
-    else:
-        step = f"{score - result.score:+.2f}".replace("-", "−")
-        change = f"<b>{result.score:.2f} → {score:.2f}</b> ({step})"
+    change = _change(result.score, score)
     return (
         f"Score {how} the marked area ({n_patches} patch{plural}): {change}. "
         "Shows what the model uses, not what caused the disease."
     )
+
+
+def _change(before: float, after: float | None) -> str:
+    """Say both scores with as many digits as tell them apart, four at most."""
+    if after is None:
+        return f"{before:.2f} → pending"
+    apart = (n for n in (2, 3, 4) if f"{before:.{n}f}" != f"{after:.{n}f}")
+    digits = next(apart, 2)
+    step = f"{after - before:+.{digits}f}".replace("-", "−")
+    if abs(after - before) < 0.5e-4:
+        step = "changes by less than 0.0001"
+    return f"<b>{before:.{digits}f} → {after:.{digits}f}</b> ({step})"
 
 
 def excluded(result: SlideResult, n_areas: int, score: float | None) -> str:
@@ -272,10 +280,10 @@ def excluded(result: SlideResult, n_areas: int, score: float | None) -> str:
     str
         Rich text.
     """
-    left = "pending" if score is None else f"{score:.2f}"
+    left = _change(result.score, score)
     areas = "1 area" if n_areas == 1 else f"{n_areas} areas"
     return (
-        f"Original score {result.score:.2f}; with {areas} excluded <b>{left}</b>. "
+        f"Original score → with {areas} excluded: {left}. "
         "Excluded areas are left out of training, too."
     )
 

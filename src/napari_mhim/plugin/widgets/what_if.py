@@ -9,8 +9,10 @@ from napari_mhim.mil.questions import Score
 from napari_mhim.mil.result import SlideResult
 from napari_mhim.plugin import words
 from napari_mhim.plugin.desk import Desk
+from napari_mhim.plugin.drawing import DrawingLayer
 from napari_mhim.plugin.drawn import Drawn
 from napari_mhim.plugin.marking import Marking, Outlines
+from napari_mhim.plugin.palette import IGNORED_COLOUR
 from napari_mhim.plugin.state.whatif import WhatIfState, cells_in
 from napari_mhim.plugin.widgets.text import button, label
 from napari_mhim.slide.regions import (
@@ -38,6 +40,7 @@ class WhatIf(QWidget):  # type: ignore[misc]
         self._drawn = Drawn(desk, "exclude")
         self.state = WhatIfState()
         self.marking = Marking(desk.canvas, self._marked)
+        self.left_out = DrawingLayer(desk.canvas, "left out", "Left out")
         column = QVBoxLayout(self)
         column.setContentsMargins(4, 0, 0, 0)
         column.addWidget(label(words.WHAT_IF, small=True))
@@ -57,6 +60,7 @@ class WhatIf(QWidget):  # type: ignore[misc]
     def release(self) -> None:
         """Stop listening, and take the layer of marked areas away."""
         self.marking.release()
+        self.left_out.release()
         state = self._desk.state
         state.events.result.disconnect(self._start)
         state.events.bundle.disconnect(self._start)
@@ -227,10 +231,12 @@ class WhatIf(QWidget):  # type: ignore[misc]
         while (item := self._list.takeAt(0)) is not None:
             item.widget().hide()
             item.widget().deleteLater()
-        result = self._desk.state.result
+        result, excluded = self._desk.state.result, self.state.excluded
+        self.left_out.outline(excluded, [IGNORED_COLOUR] * len(excluded))
+        self._desk.canvas.make_slide_active()
         if result is None:
             return
-        for number, one in enumerate(self.state.excluded):
+        for number, one in enumerate(excluded):
             n = int(cells_in((one,), result.grid).sum())
             self._list.addWidget(self._excluded_row(number, one, n))
 
