@@ -1,9 +1,10 @@
-"""How fast the window answers with many patches, beside napari's own layers and napari-wsi.
+"""How fast the window answers with many patches, beside napari's own layers.
 
     xvfb-run -a -s "-screen 0 1600x1000x24" python benchmarks/desk.py
 
-Three tables: overlays (add, recolour, pick, draw a mask) beside Points and Shapes; what the
-resident model needs for one step of a mask slider; and the gallery while it is scrolled.
+Four tables: overlays (add, recolour, pick, draw a mask) beside Points and Shapes; what the
+resident model needs for one step of a mask slider; the longest stall while slides, results
+and layers are changed; and the gallery while it is scrolled.
 Each part is a process of its own and draws with whatever OpenGL there is: frame times of a
 software renderer say nothing of a GPU, the rest is processor time and carries over. How
 slides themselves are looked at is in ``viewing.py``.
