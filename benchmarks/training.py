@@ -2,6 +2,7 @@
 
     python benchmarks/training.py --out /tmp/training
     python benchmarks/training.py --quick
+    python benchmarks/training.py --masks
 
 Bags are random numbers of N × 1024. A step is the losses of one bag, their gradients,
 Adam, and the teacher's move where there is one. Each step is timed in a process of its own,
@@ -16,6 +17,9 @@ installed (``pip install torchmil``; any folder on PYTHONPATH will do), and left
 the reason where it is not: its AB-MIL behind the same projection as ours, its TransMIL with
 8 heads, as published and as ours, and with its own default of 4, for which ours is built
 with 4 heads of the same width.
+
+``--masks`` times the masks alone instead, for 200 000 instances and one head: a slider asks
+for them while it moves.
 """
 
 import argparse
@@ -37,6 +41,7 @@ from torch import Tensor, nn
 
 from napari_mhim import _parts
 from napari_mhim.mil.config import MODELS
+from napari_mhim.mil.masking import hybrid_mask
 from napari_mhim.mil.memory import keep_freed
 from napari_mhim.mil.recipe import Recipe
 from napari_mhim.mil.recipes import mhim
@@ -227,6 +232,38 @@ RATIO_HEAD = (
 )
 
 
+MASKS: dict[str, dict[str, float]] = {
+    "high": {"mask_ratio_high": 0.1},
+    "random high": {"mask_ratio_high": 0.01, "high_keep_share": 0.5},
+    "low": {"mask_ratio_low": 0.8},
+    "random": {"mask_ratio_random": 0.5},
+    "hybrid, C16": C16["abmil"] | {"high_keep_share": 0.5},
+    "hybrid, TCGA": {
+        "mask_ratio_random": 0.7,
+        "mask_ratio_low": 0.2,
+        "mask_ratio_high": 0.02,
+    },
+}
+"""Name to arguments of ``hybrid_mask``."""
+
+
+def mask_lines(n: int, rounds: int, clock: str) -> list[str]:
+    """Time each kind of mask, in turn, round after round; give a table."""
+    now = time.process_time if clock == "cpu" else time.perf_counter
+    torch.set_num_threads(1)
+    scores = torch.rand(1, n).softmax(dim=-1)
+    seconds: dict[str, list[float]] = {name: [] for name in MASKS}
+    for _, (name, ratios) in product(range(1 + rounds), MASKS.items()):
+        start = now()
+        hybrid_mask(scores, **ratios)
+        seconds[name].append(now() - start)
+    lines = ["| mask | N | ms, fastest | ms, median |", "|---|---|---|---|"]
+    for name, times in seconds.items():
+        each = [1000 * value for value in times[1:]]  # the first round warms up
+        lines.append(f"| {name} | {n} | {min(each):.1f} | {median(each):.1f} |")
+    return lines
+
+
 def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
@@ -244,6 +281,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rows", nargs="+", help="only these, by name")
     parser.add_argument("--kept", action="store_true", help="torchmil keeps memory too")
     parser.add_argument("--quick", action="store_true", help="N = 2000, one thread")
+    parser.add_argument("--masks", action="store_true", help="masks alone, N = 200 000")
     parser.add_argument("--out", type=Path, help="folder for training.md and .json")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -259,6 +297,9 @@ def main() -> None:
         torch.set_num_threads(args.threads[0])
         times = time_steps(args.child, args.sizes[0], args.clock, args.kept)
         print(json.dumps(times))
+        return
+    if args.masks:
+        print("\n".join(mask_lines(200_000, 20, args.clock)))
         return
     if "transmil torchmil" not in rows():
         print(

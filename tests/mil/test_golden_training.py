@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from napari_mhim.mil.model import MILModel
-from napari_mhim.mil.models._nystrom import SequenceFilter
+from napari_mhim.mil.models._filters import SequenceFilter
 from napari_mhim.mil.models.transmil import TransMIL
 from napari_mhim.mil.official import look
 from napari_mhim.mil.recipe import Losses, Recipe
@@ -25,7 +25,7 @@ from napari_mhim.mil.teacher import ema_update
 
 pytestmark = pytest.mark.usefixtures("test_data")
 FAULTY = {"online_encoder.layer1.attn.res_conv.weight"}
-"""Recorded wrong by 2 %: torch's CPU convolution fails at 256 rows (see SequenceFilter)."""
+"""Recorded wrong by 2 %: torch's CPU convolution fails at 256 rows (see models/_filters.py)."""
 DOT = "__"
 """Stands for the dot in names of idle layers: a parameter's name has none."""
 

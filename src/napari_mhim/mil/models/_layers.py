@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 
 from napari_mhim.errors import ConfigError
+from napari_mhim.mil.models._dropout import Dropout
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -71,7 +72,7 @@ def projection(
     if not 0 <= dropout < 1:
         raise ConfigError(f"dropout must be in [0, 1), got {dropout}")
     return nn.Sequential(
-        nn.Linear(in_dim, hidden, bias), activation(act), nn.Dropout(dropout)
+        nn.Linear(in_dim, hidden, bias), activation(act), Dropout(dropout)
     )
 
 

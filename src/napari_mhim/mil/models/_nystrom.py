@@ -13,11 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from napari_mhim.mil.models._dropout import Dropout
+from napari_mhim.mil.models._filters import KERNEL, SequenceFilter
 from napari_mhim.mil.models._inverse import PseudoInverse
-
-KERNEL = 33
-"""Positions the residual convolution of the values spans."""
-
 
 LONG = 32_768
 """Tokens from which, without gradients, heads are projected one after the other."""
@@ -49,7 +47,7 @@ class NystromAttention(nn.Module):
         inner = heads * head_dim
         self.qkv = nn.Linear(width, 3 * inner, bias=False)
         self.output = nn.Linear(inner, width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.residual = SequenceFilter(heads)
 
     def padded(self, x: Tensor) -> tuple[Tensor, int]:
@@ -195,35 +193,3 @@ class NystromAttention(nn.Module):
             whole = F.linear(x, weight.flatten(0, 1))  # (n, H * d)
             return whole.view(len(x), self._heads, self._head_dim).unbind(1)
         return (F.linear(x, of_head) for of_head in weight)
-
-
-class SequenceFilter(nn.Module):
-    """Convolution along a sequence, one kernel for each head: (n, d) -> (n, d) each.
-
-    Written as products with a band matrix, block by block. torch's own depth-wise
-    convolution is slower on a CPU, and its oneDNN path gives a kernel gradient that is
-    wrong by 2 to 10 % at every n of the form 15 k + 1 (torch 2.13 and 2.15).
-    """
-
-    BLOCK = 128
-
-    def __init__(self, heads: int):
-        super().__init__()
-        # shape and initialisation of a convolution of heads channels in heads groups
-        self.weight = nn.Conv2d(heads, heads, (KERNEL, 1), groups=heads).weight
-
-    def forward(self, values: Tensor, head: int) -> Tensor:
-        """Filter a head's values, shape (n, d); beyond both ends there are zeros."""
-        n, width = values.shape
-        block, rim = self.BLOCK, KERNEL - 1
-        padded = F.pad(values, (0, 0, rim // 2, rim // 2 + -n % block))
-        blocks = padded.unfold(0, block + rim, block)  # (blocks, d, block + rim)
-        filtered = blocks @ self._band(head).mT  # (blocks, d, block)
-        return filtered.mT.reshape(-1, width)[:n]
-
-    def _band(self, head: int) -> Tensor:
-        """Give the matrix whose row i is the kernel, i places on: (block, block + rim)."""
-        size, kernel = self.BLOCK, self.weight[head, 0, :, 0]  # (K,)
-        # rows one longer than a row of the matrix move on by one place each
-        rows = F.pad(kernel, (0, size)).repeat(size)[: size * (size + KERNEL - 1)]
-        return rows.view(size, size + KERNEL - 1)

@@ -28,6 +28,7 @@ from torch.nn import functional as F
 
 from napari_mhim.errors import ConfigError
 from napari_mhim.mil.model import MILModel, MILOutput
+from napari_mhim.mil.models._filters import over_square
 from napari_mhim.mil.models._layers import check_classes, initialise, projection
 from napari_mhim.mil.models._nystrom import NystromAttention
 
@@ -86,7 +87,7 @@ class Position(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Mix tokens, shape (1 + n, D); the result has the same shape."""
-        n, width = len(tokens) - 1, tokens.shape[1]
+        n = len(tokens) - 1
         side, rim = max(ceil(sqrt(n)), self._least_side), self.SIDE // 2
         kernel, bias = self._kernel(), self._bias()
         # of a long bag, each copy of the whole square is hundreds of megabytes
@@ -96,11 +97,8 @@ class Position(nn.Module):
             rows = min(step, side - top)
             places = (top - rim) * side, (top + rows + rim) * side
             band = _laid_out(tokens[1:], *places, side)
-            # channels last in memory, as the tokens lie
-            square = band.view(1, -1, side, width).permute(0, 3, 1, 2)
-            square = F.conv2d(square, kernel, bias, padding=(0, rim), groups=width)
-            flat = square.permute(0, 2, 3, 1).reshape(rows * side, width)
-            mixed.append(flat[: max(n - top * side, 0)])
+            filtered = over_square(band, kernel, bias, side)  # (rows * side, D)
+            mixed.append(filtered[: max(n - top * side, 0)])
         return torch.cat(mixed)
 
     def _kernel(self) -> Tensor:
