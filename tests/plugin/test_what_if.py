@@ -168,6 +168,8 @@ class TestWindow:
             )
         )
         assert [one.reason for one in view.state.excluded] == ["pen"]
+        settle()
+        assert "Marked area" not in dock.canvas.viewer.layers
         outline = dock.canvas.viewer.layers["Left out"]
         assert len(outline.data) == 1
         assert not outline.editable

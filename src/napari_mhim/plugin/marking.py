@@ -52,14 +52,17 @@ class Marking(DrawingLayer):
 
     def undo(self) -> None:
         """Take the last area away."""
-        if self._layer is not None and len(self._layer.data):
+        if self._layer is not None and len(self._layer.data) > 1:
             self._layer.data = self._layer.data[:-1]
             self._tell()
+        else:
+            self.clear()
 
     def clear(self) -> None:
-        """Take all areas away."""
+        """Take all areas away, and their layer."""
         if self._layer is not None:
-            self._layer.data = []
+            self.hide()
+            self._canvas.make_slide_active()
             self._tell()
 
     def changed(self, is_new: bool) -> None:
