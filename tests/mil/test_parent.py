@@ -1,6 +1,7 @@
 """What holds between a model and the one that goes on from it."""
 
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 
@@ -8,7 +9,10 @@ from napari_mhim.errors import CohortError, ConfigError
 from napari_mhim.mil.bundle import Bundle
 from napari_mhim.mil.bundle_config import BundleConfig, salted
 from napari_mhim.mil.cohort import Cohort, CohortRow
+from napari_mhim.mil.config import Tune
 from napari_mhim.mil.parent import (
+    GENTLE_RATE,
+    HEAD_RATE,
     child_classes,
     mixed,
     refuse_confounded,
@@ -40,6 +44,12 @@ def test_the_parent_gives_model_recipe_and_the_share_it_hides(bundle: Bundle) ->
     assert config.start_from == str(bundle.path)
     assert config.lr < 2e-4
     assert config.epochs < 100
+
+
+def test_a_head_alone_learns_faster_than_a_whole_model(bundle: Bundle) -> None:
+    rates = [tuned_config(bundle, {"tune": t}).lr for t in get_args(Tune)]
+    assert rates == [HEAD_RATE if t == "head" else GENTLE_RATE for t in get_args(Tune)]
+    assert HEAD_RATE > 10 * GENTLE_RATE
 
 
 def test_what_is_asked_for_goes_over_the_parents_settings(bundle: Bundle) -> None:

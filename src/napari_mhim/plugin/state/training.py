@@ -15,7 +15,7 @@ from napari_mhim.mil.bundle import Bundle
 from napari_mhim.mil.cohort import Cohort
 from napari_mhim.mil.config import TrainConfig
 from napari_mhim.mil.milestones import EpochDone
-from napari_mhim.mil.parent import FINE_TUNING, Checked, tuned_config
+from napari_mhim.mil.parent import Checked, fine_tuning, tuned_config
 from napari_mhim.mil.presets import RECOMMENDED, preset
 from napari_mhim.plugin import words
 from napari_mhim.plugin.state.hints import HintsThere, hints_there
@@ -155,10 +155,6 @@ class TrainingState:
             own["recipe_options"] = {}
         fresh = {"fine_tune": False, "start_from": "", "tune": "all"}
         return replace(start, **{**own, **given, **fresh})
-
-    def offered(self) -> dict[str, Any]:
-        """Give the fields that the way sets in other ways than the defaults, for the form."""
-        return dict(FINE_TUNING) if self.way == TUNE else {}
 
     def look(self, table: Cohort, place: Workspace, bundle: Bundle | None) -> None:
         """Work out the split that a run would have, or why there is none.
@@ -308,9 +304,8 @@ class TrainingState:
             said += ["--from", start, "--tune", config.tune]
             if self.mix:
                 said += ["--mix", self.mix, "--old-checked", self.old_checked]
-            base = replace(
-                base, **FINE_TUNING, model=config.model, recipe=config.recipe
-            )
+            gentle = fine_tuning(config.tune)
+            base = replace(base, **gentle, model=config.model, recipe=config.recipe)
         elif not self.features:
             said += ["--encoder", self.encoder]
         for option in options(TrainConfig):
