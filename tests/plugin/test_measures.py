@@ -81,6 +81,7 @@ def test_the_row_says_what_is_shown(viewer, tmp_path) -> None:
     made.write_folder(tmp_path, "case")
     dock = show.open_dock(viewer)
     dock.show_layers(show.layers(tmp_path / "case.tiff", tmp_path / "case.h5"))
+    dock.canvas.finish()  # layers come one a turn
     row = dock.review.rows[ATTENTION]
     row.choice.setCurrentText("Teacher − student")
     assert row.switch.text() == "Teacher − student"
