@@ -77,11 +77,11 @@ def test_the_layer_follows_the_choice_and_the_baseline(canvas) -> None:
 
 @pytest.mark.qt
 @pytest.mark.skipif(not HAS_DISPLAY, reason="no display: use xvfb-run")
-def test_the_row_says_what_is_shown(viewer, tmp_path) -> None:
+def test_the_row_says_what_is_shown(viewer, qtbot, tmp_path) -> None:
     made.write_folder(tmp_path, "case")
     dock = show.open_dock(viewer)
     dock.show_layers(show.layers(tmp_path / "case.tiff", tmp_path / "case.h5"))
-    dock.canvas.finish()  # layers come one a turn
+    qtbot.waitUntil(lambda: ATTENTION in dock.review.rows)  # one comes a turn
     row = dock.review.rows[ATTENTION]
     row.choice.setCurrentText("Teacher − student")
     assert row.switch.text() == "Teacher − student"
