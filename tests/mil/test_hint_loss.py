@@ -197,8 +197,9 @@ def test_a_stopped_run_comes_to_the_same_bits_whatever_was_drawn_since(
     bags = hinted_bags()
     train(tmp_path / "whole", config, bags)
     run = tmp_path / "stopped"
-    epochs = (e for e in fit(bags[:6], bags[6:], CLASSES, config, run))
+    epochs = fit(bags[:6], bags[6:], CLASSES, config, run)
     assert isinstance(list(islice(epochs, 2))[-1], EpochDone | Note)
+    epochs.close()  # it holds the run's folder
     events = train(run, config, make_bags(10))
     assert any("hints it began with" in e.text for e in events if isinstance(e, Note))
     assert weights_of(run) == weights_of(tmp_path / "whole")
