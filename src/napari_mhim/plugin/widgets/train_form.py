@@ -147,7 +147,11 @@ class TrainForm(QWidget):  # type: ignore[misc]
         self.name = QLineEdit()
         self.name.setToolTip("Name of the run's folder, and of the model.")
         self.name.textEdited.connect(partial(setattr, self._state, "run"))
-        self.tune = _combo(said.TUNES, "What of the model may change.")
+        self.tune = _combo(
+            said.TUNES,
+            "What of the model may change. On a new stain everything, with the old "
+            "slides mixed in, gained most and kept what it knew.",
+        )
         self.tune.currentTextChanged.connect(partial(self.take, "tune"))
         self.mix = button(
             "Old slides …",
