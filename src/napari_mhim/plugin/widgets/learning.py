@@ -2,28 +2,50 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import pyqtgraph as pg
-from qtpy.QtCore import QSize, Qt
-from qtpy.QtGui import QFont
-from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtCore import QPointF, QRectF, QSize, Qt
+from qtpy.QtGui import QColor, QPainter, QPen, QPolygonF
+from qtpy.QtWidgets import QSizePolicy, QWidget
 
 from napari_mhim.mil.milestones import EpochDone
 
 _HEIGHT = 250
+_MOST_POINTS = 400
+"""Longer runs are drawn by every so many epochs: a repaint must not grow with the run."""
 _COLOURS = {
-    "classification loss": "#0072b2",
-    "consistency loss": "#cc79a7",
-    "hint loss": "#d55e00",
-    "validation loss": "#e69f00",
-    "validation AUC": "#009e73",
-    "share the student saw": "#999999",
+    "classification loss": QColor("#0072b2"),
+    "consistency loss": QColor("#cc79a7"),
+    "hint loss": QColor("#d55e00"),
+    "validation loss": QColor("#e69f00"),
+    "validation AUC": QColor("#009e73"),
+    "share the student saw": QColor("#999999"),
 }
 """Colours that differ for those who see red and green alike."""
 _LOSSES = ("classification loss", "consistency loss", "hint loss", "validation loss")
+_SHORT = {
+    "classification loss": "loss: classification",
+    "consistency loss": "consistency",
+    "hint loss": "hints",
+    "validation loss": "validation",
+}
 _SHARES = ("validation AUC", "share the student saw")
+
+
+@dataclass(frozen=True)
+class _Plot:
+    room: QRectF
+    top: float
+    """Value at its upper edge; the lower is 0."""
+    n: int
+    """Epochs across it."""
+
+    def at(self, place: int, value: float) -> QPointF:
+        across = place / max(self.n - 1, 1)
+        x = self.room.left() + across * self.room.width()
+        up = min(max(value / self.top, 0.0), 1.0)
+        return QPointF(x, self.room.bottom() - up * self.room.height())
 
 
 def curves(epochs: Sequence[EpochDone]) -> dict[str, list[float]]:
@@ -55,20 +77,13 @@ class LearningCurves(QWidget):  # type: ignore[misc]
 
     def __init__(self) -> None:
         super().__init__()
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(2)
-        # losses fall and shares rise: the legends lie where the curves do not end
-        self.losses, self.shares = _Plot(_LOSSES, (-2, 2)), _Plot(_SHARES, (-2, -20))
-        self.losses.setXLink(self.shares)
-        self.losses.getAxis("bottom").setStyle(showValues=False)
-        self.shares.setYRange(0, 1)
-        for plot in (self.losses, self.shares):
-            column.addWidget(plot)
+        self._epochs: tuple[EpochDone, ...] = ()
+        self._values: dict[str, list[float]] = curves(())
+        self._best = -1
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setToolTip(
-            "By epoch. Above: losses, falling while the model learns. Below: validation "
-            "AUC, and the share of patches the student saw. The dashed line is the best epoch, the "
+            "Above: losses, falling while the model learns. Below: validation AUC, and "
+            "the share of patches the student saw. The dashed line is the best epoch, the "
             "dotted one where the baseline ends."
         )
 
@@ -86,70 +101,81 @@ class LearningCurves(QWidget):  # type: ignore[misc]
         best : int
             Place of the best epoch, -1 for none.
         """
-        values, text = curves(epochs), self.palette().text().color()
-        stages = [done.stage for done in epochs]
-        turns = [i + 0.5 for i in range(1, len(stages)) if stages[i] != stages[i - 1]]
-        losses = [v for name in _LOSSES for v in values[name] if math.isfinite(v)]
-        self.losses.setYRange(0, max(losses, default=1.0))
-        self.shares.setXRange(1, max(len(epochs), 2))
-        for plot in (self.losses, self.shares):
-            plot.show_values(values, text)
-            plot.show_marks(turns, best + 1 if best >= 0 else None, text)
+        self._epochs, self._best = epochs, best
+        self._values = curves(epochs)
+        self.update()
 
+    def paintEvent(self, event: Any) -> None:
+        """Draw both plots."""
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        line = self.fontMetrics().height()
+        height = (self.height() - 4 * line - 12) / 2
+        width = self.width() - 40
+        n = len(self._epochs)
+        losses = [v for name in _LOSSES for v in self._values[name] if math.isfinite(v)]
+        upper = QRectF(32, 4 + line, width, height)
+        lower = QRectF(32, upper.bottom() + line + 6, width, height)
+        top = _Plot(upper, max(losses, default=1.0) * 1.05 or 1.0, n)
+        for plot, names in ((top, _LOSSES), (_Plot(lower, 1.0, n), _SHARES)):
+            self._frame(painter, plot, line)
+            self._legend(painter, plot, names)
+            for name in names:
+                self._curve(painter, plot, name)
+            self._marks(painter, plot)
+        below = QRectF(lower.left(), lower.bottom() + 2, lower.width(), line)
+        painter.setPen(self.palette().text().color())
+        painter.drawText(below, Qt.AlignmentFlag.AlignLeft, "1")
+        said = f"{n} epochs" if n else "no epoch yet"
+        painter.drawText(below, Qt.AlignmentFlag.AlignRight, said)
+        painter.end()
 
-class _Plot(pg.PlotWidget):  # type: ignore[misc]
-    """Some curves over epochs, counted from 1."""
+    def _frame(self, painter: QPainter, plot: _Plot, line: int) -> None:
+        text = self.palette().text().color()
+        painter.setPen(QPen(text, 0.6))
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        painter.drawRect(plot.room)
+        right = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+        for share in (0.0, 0.5, 1.0):
+            y = plot.room.bottom() - share * plot.room.height()
+            box = QRectF(0, y - line / 2, plot.room.left() - 4, line)
+            painter.drawText(box, right, f"{share * plot.top:.2g}")
 
-    def __init__(self, names: Sequence[str], legend_at: tuple[int, int]) -> None:
-        super().__init__(background=None)
-        self.setMouseEnabled(x=False, y=False)
-        self.setMenuEnabled(False)
-        self.hideButtons()
-        self.setMinimumHeight(_HEIGHT // 2 - 4)
-        self.getAxis("left").setWidth(34)
-        small = QFont(self.font())
-        small.setPointSize(8)
-        for side in ("left", "bottom"):
-            self.getAxis(side).setStyle(tickFont=small, tickTextOffset=3)
-        self.addLegend(offset=legend_at, labelTextSize="8pt", verSpacing=-8)
-        self.curves = {
-            name: self.plot(
-                pen=pg.mkPen(_COLOURS[name], width=1.6),
-                symbolBrush=_COLOURS[name],
-                symbolPen=None,
-                symbolSize=6,
-                connect="finite",
-            )
-            for name in names
-        }
-        self.marks: list[Any] = []
+    def _legend(self, painter: QPainter, plot: _Plot, names: Sequence[str]) -> None:
+        metrics, x = self.fontMetrics(), plot.room.left()
+        for name in names:
+            if not any(math.isfinite(v) for v in self._values[name]):
+                continue
+            short = _SHORT.get(name, name)
+            painter.setPen(_COLOURS[name])
+            painter.drawText(QPointF(x, plot.room.top() - 4), f"━ {short}")
+            x += metrics.horizontalAdvance(f"━ {short}  ")
 
-    def show_values(self, values: dict[str, list[float]], text: Any) -> None:
-        """Draw curves, and name those that have a value."""
-        legend = self.plotItem.legend
-        legend.clear()
-        legend.setLabelTextColor(text)
-        for name, curve in self.curves.items():
-            known = np.array(values[name])
-            # a point alone is no line
-            curve.setSymbol("o" if np.isfinite(known).sum() == 1 else None)
-            curve.setData(1.0 + np.arange(len(known)), known)
-            if np.isfinite(known).any():
-                legend.addItem(curve, name)
-        for side in ("left", "bottom"):
-            self.getAxis(side).setPen(text)
-            self.getAxis(side).setTextPen(text)
-
-    def show_marks(self, turns: list[float], best: float | None, text: Any) -> None:
-        """Draw a dotted line between stages and a dashed one at the best epoch."""
-        for mark in self.marks:
-            self.removeItem(mark)
-        styles = [(turn, Qt.PenStyle.DotLine) for turn in turns]
-        if best is not None:
-            styles.append((best, Qt.PenStyle.DashLine))
-        self.marks = [
-            pg.InfiniteLine(place, pen=pg.mkPen(text, style=style))
-            for place, style in styles
+    def _curve(self, painter: QPainter, plot: _Plot, name: str) -> None:
+        values = self._values[name]
+        step = max(1, -(-len(values) // _MOST_POINTS))
+        points = [
+            plot.at(place, values[place])
+            for place in range(0, len(values), step)
+            if math.isfinite(values[place])
         ]
-        for mark in self.marks:
-            self.addItem(mark)
+        painter.setPen(QPen(_COLOURS[name], 1.6))
+        painter.drawPolyline(QPolygonF(points))
+        if len(points) == 1:
+            painter.setBrush(_COLOURS[name])
+            painter.drawEllipse(points[0], 2.5, 2.5)
+
+    def _marks(self, painter: QPainter, plot: _Plot) -> None:
+        text = self.palette().text().color()
+        stages = [done.stage for done in self._epochs]
+        turns = [i for i in range(1, len(stages)) if stages[i] != stages[i - 1]]
+        dotted, dashed = Qt.PenStyle.DotLine, Qt.PenStyle.DashLine
+        places = [(turn - 0.5, dotted) for turn in turns]
+        if self._best >= 0:
+            places.append((self._best, dashed))
+        for place, style in places:
+            painter.setPen(QPen(text, 1.0, style))
+            x = plot.at(0, 0).x() + place / max(plot.n - 1, 1) * plot.room.width()
+            painter.drawLine(
+                QPointF(x, plot.room.top()), QPointF(x, plot.room.bottom())
+            )
