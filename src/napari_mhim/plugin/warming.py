@@ -29,6 +29,8 @@ def spare_the_collector() -> None:
     napari collects garbage for every layer that goes; looking through all that was loaded
     takes it a fifth of a second each time, and it is never garbage.
     """
+    # what is garbage by now would stay until then
+    gc.collect()
     gc.freeze()
 
 
