@@ -213,6 +213,10 @@ def train_arm(
         baseline_epochs=config.epochs,
     )
     if arm.recipe != "plain":
+        if not stage_1.path.is_dir():
+            raise SystemExit(
+                f"{arm.name!r} starts from {BASELINE!r}: name it in --arms"
+            )
         run.adopt(stage_1)
     *_, done = fit(parts["train"], parts["val"], classes, config, run.path)
     assert isinstance(done, FitDone)
