@@ -8,17 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import OpenGL
 import pytest
 from hypothesis import settings
 
 from napari_mhim.features.config import ExtractConfig
 from napari_mhim.mil.result import Cutoff, SlideResult
 from napari_mhim.slide.tiling import PatchGrid
-
-# Qt draws in the same context without looking for errors, and PyOpenGL raises what it left
-# at the next call of vispy's: glDeleteTextures of one texture, which has no such error
-OpenGL.ERROR_CHECKING = False
 
 # no test is timed: a busy machine is no fault of the code
 settings.register_profile("untimed", deadline=None)

@@ -4,7 +4,6 @@ Else the window would stand still for it when the reader first does something: n
 its units with the first layer that has any, pandas with the first one that has features.
 """
 
-import gc
 import importlib
 import sys
 import threading
@@ -21,22 +20,6 @@ def warm() -> None:
     Image(np.zeros((1, 1), np.float32), units=("um", "um"))
     if any(name not in sys.modules for name in _LOADED_LATE):
         threading.Thread(target=_load, name="mhim-warming", daemon=True).start()
-
-
-def spare_the_collector() -> None:
-    """Let the garbage collector pass by all that is there now, until :func:`cool`.
-
-    napari collects garbage for every layer that goes; looking through all that was loaded
-    takes it a fifth of a second each time, and it is never garbage.
-    """
-    # what is garbage by now would stay until then
-    gc.collect()
-    gc.freeze()
-
-
-def cool() -> None:
-    """Let the garbage collector look at everything again."""
-    gc.unfreeze()
 
 
 def _load() -> None:

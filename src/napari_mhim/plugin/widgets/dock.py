@@ -223,7 +223,6 @@ class MhimDock(QWidget):  # type: ignore[misc]
 
     def _begin(self) -> None:
         warming.warm()
-        warming.spare_the_collector()
         soon = QTimer(self)
         soon.setSingleShot(True)
         soon.timeout.connect(self._ask_device)
@@ -235,7 +234,6 @@ class MhimDock(QWidget):  # type: ignore[misc]
             self.runs.choose_bundle(last)
 
     def _ask_device(self) -> None:
-        warming.spare_the_collector()  # of what has been loaded since
         # the user may have asked for another one by now
         if not (self.state.device or self.state.problem):
             self.runs.ask_device(self.runs.wanted_device)
@@ -275,7 +273,6 @@ def _clean_up(
     tabs: tuple[SlidesTab, ReviewTab, Section, Section, TrainTab],
     bound: list[str],
 ) -> None:
-    warming.cool()
     keys.unbind(viewer, bound)
     desk.runs.stop_all()
     desk.talk.release()
